@@ -1,0 +1,48 @@
+"""What all tests share: pytester, the Hypothesis profiles, and the referees.
+
+It changes nothing for a test that does not ask. `referee("tshark")` gives the path of a program that judges our work or
+serves as a real server. Where it is missing the test is skipped for a contributor, and fails in CI.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["pytester"]
+
+# The machine may be busy (`make soak`), so that no deadline and no slowness counts.
+settings.register_profile(
+    "usual", max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("deep", settings.get_profile("usual"), max_examples=2000)
+settings.load_profile("usual")
+
+PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def referees_required() -> bool:
+    """True in CI, and where NETFIXTURES_REQUIRE_REFEREES says so (which wins over CI)."""
+    said = os.environ.get("NETFIXTURES_REQUIRE_REFEREES", os.environ.get("CI", ""))
+    return said.lower() in ("1", "true", "yes")
+
+
+def find_referee(name: str) -> str:
+    """The path of the program `name`; skips the test, or fails it in CI, where the program is missing."""
+    path = shutil.which(name, path=PLACES)
+    if path is not None:
+        return path
+    message = f"{name} is not here; this test needs it; run `make referees`"
+    if referees_required():
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def referee() -> Callable[[str], str]:
+    """`referee("tshark")` is the path of tshark; the test is skipped, or fails in CI, where it is missing."""
+    return find_referee
