@@ -1,0 +1,35 @@
+"""Checks of what users pass in.
+
+Law: a wrong argument is a TypeError or ValueError at construction, and its message names field, value and what was
+expected.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+__all__ = ["check_choice", "check_count", "check_seconds"]
+
+
+def check_seconds(field: str, value: object, *, positive: bool = False) -> None:
+    """`value` must be a finite number of seconds, at least 0 (with `positive`: more than 0)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{field} is {value!r}; expected a number of seconds, such as 0.2")
+    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        least = "more than 0" if positive else "0 or more"
+        raise ValueError(f"{field} is {value!r}; expected a finite number of seconds, {least}")
+
+
+def check_count(field: str, value: object, *, least: int = 0, unit: str = "bytes") -> None:
+    """`value` must be a whole number, at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{field} is {value!r}; expected a whole number of {unit}")
+    if value < least:
+        raise ValueError(f"{field} is {value!r}; expected {least} or more {unit}")
+
+
+def check_choice(field: str, value: object, choices: tuple[object, ...]) -> None:
+    """`value` must be one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{field} is {value!r}; expected one of {', '.join(map(repr, choices))}")

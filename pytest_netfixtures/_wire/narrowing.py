@@ -1,0 +1,271 @@
+"""Where and when a fault acts.
+
+Law: a narrowing is a fault around a fault. It lets events through, or gives them to the fault inside; it never makes an
+event of its own. It prints as the code that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from .checks import check_choice, check_count
+from .effect import changed, is_signal, traffic_of
+from .entries import DIRECTIONS, Direction
+from .events import Data, Datagram, Event, Lifted, Opened, Wake
+from .pipeline import Fault, Seen, apply
+from .scanner import Pattern, Scanner, check_pattern
+
+__all__ = ["Custom", "Narrowable", "check_fault", "faults_of", "is_optional", "narrow"]
+
+
+class Narrowable:
+    """The methods that return a fault narrowed. They can be chained."""
+
+    __slots__ = ()
+
+    def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
+        """Faults are called with an event and what they have seen, and yield events."""
+        raise TypeError(f"{type(self).__name__} is no fault by itself; call one of its subclasses")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_arguments(self)})"
+
+    def on_connections(self, *numbers: int) -> Narrowable:
+        """Act on these connections alone; numbers start at 1.
+
+        "The first two attempts fail" is `Reset().on_connections(1, 2)`.
+
+        Raises ValueError for no number or one below 1.
+        """
+        return OnConnections(self, numbers)
+
+    def times(self, n: int) -> Narrowable:
+        """Act until the fault has fired on `n` connections (of a UDP proxy: datagrams), then let everything through.
+
+        >>> from pytest_netfixtures import Reset
+        >>> Reset(after=3).times(2)
+        Reset(after=3).times(2)
+        """
+        return Times(self, n)
+
+    def when(
+        self,
+        pattern: Pattern,
+        nth: int = 1,
+        direction: Direction | None = None,
+        *,
+        window: int | None = None,
+    ) -> Narrowable:
+        """Act from the end of the nth match of `pattern` on, found across chunk boundaries; offsets count from there.
+
+        `pattern` is bytes, or a compiled bytes regex with `window`, the longest match in bytes. `direction` is where it is
+        looked for (default: the fault's own): `Reset().when(b"COMMIT", direction="to_server")` in `to_client` lets the
+        request through and none of its answer. Inside TLS that the proxy does not terminate a pattern never matches.
+
+        Raises ValueError for an empty pattern, a regex without `window` or one that looks beyond its match.
+
+        >>> from pytest_netfixtures import Reset
+        >>> Reset().when(b"COMMIT", direction="to_server")
+        Reset().when(b'COMMIT', direction='to_server')
+        """
+        return When(self, pattern, nth, direction, window)
+
+    def optional(self) -> Narrowable:
+        """Exempt from the rule that an armed fault must fire."""
+        return Optionally(self)
+
+
+def _arguments(fault: Any) -> str:
+    """The fields that differ from their defaults, as a call would name them."""
+    given = [(f.name, getattr(fault, f.name)) for f in fields(fault) if getattr(fault, f.name) != f.default]
+    return ", ".join(f"{name}={value!r}" for name, value in given)
+
+
+@dataclass(frozen=True, repr=False)
+class Narrowed(Narrowable):
+    """A fault around a fault."""
+
+    fault: Fault
+
+    def __repr__(self) -> str:
+        return f"{self.fault!r}.{self._call()}"
+
+    def _call(self) -> str:
+        raise TypeError(f"{type(self).__name__} does not say how it is printed")
+
+    def watchers(self, armed: Direction) -> list[tuple[int, Scanner]]:
+        """The patterns that are looked for in the other direction, with their depth in the chain."""
+        below = self.fault.watchers(armed) if isinstance(self.fault, Narrowed) else []
+        return [(depth + 1, scanner) for depth, scanner in below]
+
+
+@dataclass(frozen=True, repr=False)
+class OnConnections(Narrowed):
+    """Acts on some connections, by number."""
+
+    numbers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.numbers:
+            raise ValueError("on_connections() has no number; expected at least one, counted from 1")
+        for number in self.numbers:
+            check_count("on_connections", number, least=1, unit="as a connection's number")
+
+    def _call(self) -> str:
+        return f"on_connections({', '.join(map(repr, self.numbers))})"
+
+    def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
+        return apply(self.fault, event, seen.inner()) if seen.number in self.numbers else _through(event)
+
+
+@dataclass(frozen=True, repr=False)
+class Times(Narrowed):
+    """Acts until it has fired on n connections (datagrams)."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_count("times", self.n, least=1, unit="connections or datagrams")
+
+    def _call(self) -> str:
+        return f"times({self.n})"
+
+    def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
+        fired: set[object] = seen.shared.setdefault("fired", set())
+        if len(fired) >= self.n and seen.memory.get("mine") not in fired and not isinstance(event, (Wake, Lifted)):
+            return _through(event)
+        outs = list(apply(self.fault, event, seen.inner()))
+        if changed(event, traffic_of(outs)):
+            fired.add(object() if isinstance(event, Datagram) else seen.memory.setdefault("mine", object()))
+        return outs
+
+
+@dataclass(frozen=True, repr=False)
+class When(Narrowed):
+    """Acts from the end of a match on."""
+
+    pattern: Pattern
+    nth: int = 1
+    direction: Direction | None = None
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        check_pattern(self.pattern, self.window)
+        check_count("nth", self.nth, least=1, unit="matches")
+        check_choice("direction", self.direction, (None, *DIRECTIONS))
+
+    def _call(self) -> str:
+        more = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[2:] if getattr(self, f.name) != f.default]
+        return f"when({', '.join([repr(self.pattern), *more])})"
+
+    def watchers(self, armed: Direction) -> list[tuple[int, Scanner]]:
+        own = [(0, Scanner(self.pattern, self.nth, self.window))] if self._looks_away(armed) else []
+        return own + super().watchers(armed)
+
+    def _looks_away(self, armed: Direction) -> bool:
+        return self.direction is not None and self.direction != armed
+
+    def __call__(self, event: Event, seen: Seen) -> Iterator[Event]:
+        if "open" not in seen.memory and "mark" in seen.connection:
+            yield from self._open(seen.connection["mark"], seen)
+        if "open" in seen.memory and event.at >= seen.memory["open"]:
+            yield from apply(self.fault, event, seen.inner())
+        elif isinstance(event, (Data, Datagram)) and not self._looks_away(seen.direction):
+            yield from self._look(event, seen)
+        else:
+            yield from _through(event)
+
+    def _open(self, at: float, seen: Seen) -> Iterable[Event]:
+        seen.memory["open"] = at
+        return apply(self.fault, Opened(at), seen.inner())
+
+    def _look(self, event: Data | Datagram, seen: Seen) -> Iterator[Event]:
+        scanner: Scanner = seen.memory.setdefault("scanner", Scanner(self.pattern, self.nth, self.window))
+        end = scanner.find(event)
+        if end is None or isinstance(event, Datagram):
+            yield event
+        if end is not None:
+            yield from self._split(event, end, seen)
+
+    def _split(self, event: Data | Datagram, end: int, seen: Seen) -> Iterable[Event]:
+        """The match goes through; what follows it is the fault's."""
+        outs = list(self._open(event.at, seen))
+        if isinstance(event, Datagram):
+            return outs
+        rest = Data(event.at, event.data[end:])
+        late = list(apply(self.fault, rest, seen.inner())) if rest.data else []
+        if not outs and (not rest.data or late == [rest]):
+            return [event]
+        return [Data(event.at, event.data[:end]), *outs, *late]
+
+
+@dataclass(frozen=True, repr=False)
+class Optionally(Narrowed):
+    """Need not fire."""
+
+    def _call(self) -> str:
+        return "optional()"
+
+    def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
+        return apply(self.fault, event, seen.inner())
+
+
+@dataclass(frozen=True, repr=False)
+class Custom(Narrowable):
+    """A user's own function as a fault with methods."""
+
+    function: Fault
+
+    def __repr__(self) -> str:
+        return f"narrow({getattr(self.function, '__qualname__', None) or repr(self.function)})"
+
+    def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
+        return self.function(event, seen)
+
+
+def _through(event: Event) -> tuple[Event, ...]:
+    """Signals are meant for the fault alone; all else goes on."""
+    return () if is_signal(event) else (event,)
+
+
+def narrow(function: Fault) -> Narrowable:
+    """Give a user's own fault function the methods that narrow it.
+
+    Raises TypeError when `function` cannot be called.
+
+    >>> def upper(event, seen):
+    ...     yield event
+    >>> narrow(upper).on_connections(1)
+    narrow(upper).on_connections(1)
+    """
+    check_fault("function", function)
+    return Custom(function)
+
+
+def check_fault(field: str, fault: object) -> None:
+    """Raise TypeError unless `fault` can be called as one."""
+    if not callable(fault) or isinstance(fault, type):
+        raise TypeError(
+            f"{field} is {fault!r}; expected a fault such as Delay(0.2), or a function of (event, seen) that yields events"
+        )
+
+
+def faults_of(field: str, value: object) -> tuple[Fault, ...]:
+    """One fault or a sequence of faults as a tuple; TypeError names `field` otherwise."""
+    faults = (value,) if callable(value) else value
+    if not isinstance(faults, (tuple, list)):
+        raise TypeError(f"{field} is {value!r}; expected a fault, or a list or tuple of faults")
+    for fault in faults:
+        check_fault(field, fault)
+    return tuple(faults)
+
+
+def is_optional(fault: Fault) -> bool:
+    """Whether the fault, or one around it, is exempt from the rule that it must fire."""
+    while isinstance(fault, Narrowed):
+        if isinstance(fault, Optionally):
+            return True
+        fault = fault.fault
+    return False
