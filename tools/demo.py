@@ -10,12 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = ROOT / "net-captures"
-RESULTS = CAPTURES / "demo.xml"
 ON_PURPOSE = "fails_on_purpose"
 MOST_ROWS = 60
 
@@ -23,11 +23,10 @@ MOST_ROWS = 60
 def main() -> int:
     shutil.rmtree(CAPTURES, ignore_errors=True)
     say("pytest examples --net-capture    (one test fails on purpose)")
-    code = run_examples()
+    with tempfile.TemporaryDirectory() as folder:
+        complaints = judge_run(run_examples(Path(folder, "results.xml")), Path(folder, "results.xml"))
     say("What is on the disk")
-    captures = sorted(CAPTURES.rglob("*.pcapng"))
-    show(captures)
-    complaints = judge(code, captures)
+    complaints += show_captures(sorted(CAPTURES.rglob("*.pcapng")))
     say("Not what was expected: " + "; ".join(complaints) if complaints else "As expected.")
     return 1 if complaints else 0
 
@@ -36,7 +35,7 @@ def say(text: str) -> None:
     print(f"\n==== {text}", flush=True)
 
 
-def run_examples() -> int:
+def run_examples(results: Path) -> int:
     command = [
         sys.executable,
         "-m",
@@ -46,40 +45,43 @@ def run_examples() -> int:
         "--net-capture-dir",
         str(CAPTURES),
     ]
-    return subprocess.run([*command, f"--junit-xml={RESULTS}"], cwd=ROOT, check=False).returncode
+    return subprocess.run([*command, f"--junit-xml={results}"], cwd=ROOT, check=False).returncode
 
 
-def show(captures: list[Path]) -> None:
-    tshark = shutil.which("tshark")
-    for path in captures:
-        print(os.path.relpath(path), f"({path.stat().st_size} bytes)", flush=True)
-        if tshark:
-            print_packets(tshark, path)
-    if not tshark:
-        print("tshark is not here: sudo apt-get install tshark, or open the files in Wireshark")
-
-
-def print_packets(tshark: str, path: Path) -> None:
-    done = subprocess.run([tshark, "-n", "-r", str(path)], capture_output=True, text=True, check=False)
-    rows = done.stdout.splitlines()
-    print("\n".join(rows[:MOST_ROWS]))
-    if len(rows) > MOST_ROWS:
-        print(f"... and {len(rows) - MOST_ROWS} rows more")
-    if done.returncode:
-        print(done.stderr.strip())
-
-
-def judge(code: int, captures: list[Path]) -> list[str]:
-    """What is wrong with this run, in words; nothing when all is as it should be."""
-    if code != 1 or not RESULTS.exists():
+def judge_run(code: int, results: Path) -> list[str]:
+    """What is wrong with this run, in words; nothing when exactly the right tests failed."""
+    if code != 1 or not results.exists():
         return [f"pytest ended with {code} instead of 1 (some tests failed)"]
-    cases = list(ElementTree.parse(RESULTS).iter("testcase"))
+    cases = list(ElementTree.parse(results).iter("testcase"))
     wrong = [f"{name(case)} {outcome(case)}" for case in cases if failed(case) != meant_to_fail(case)]
     if not any(meant_to_fail(case) for case in cases):
         wrong.append(f"no test of examples/{ON_PURPOSE} ran")
-    if not captures:
-        wrong.append("no capture was kept")
     return wrong
+
+
+def show_captures(captures: list[Path]) -> list[str]:
+    """Names the files and prints their packets; gives what is wrong with them, in words."""
+    tshark = shutil.which("tshark")
+    wrong = [complaint for path in captures for complaint in show_capture(tshark, path)]
+    if not tshark:
+        print("tshark is not here: sudo apt-get install tshark, or open the files in Wireshark")
+    return wrong if captures else ["no capture was kept"]
+
+
+def show_capture(tshark: str | None, path: Path) -> list[str]:
+    print(f"\n{os.path.relpath(path)} ({path.stat().st_size} bytes)", flush=True)
+    if tshark is None:
+        return []
+    done = subprocess.run([tshark, "-n", "-r", str(path)], capture_output=True, text=True, check=False)
+    print_rows(done.stdout.splitlines())
+    good = done.returncode == 0 and done.stdout
+    return [] if good else [f"tshark finds no packets in {path.name}: {done.stderr.strip()}"]
+
+
+def print_rows(rows: list[str]) -> None:
+    print("\n".join(rows[:MOST_ROWS]))
+    if len(rows) > MOST_ROWS:
+        print(f"... and {len(rows) - MOST_ROWS} rows more")
 
 
 def name(case: ElementTree.Element) -> str:
