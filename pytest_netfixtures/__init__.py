@@ -1,0 +1,164 @@
+"""Servers, fault-injecting proxies and packet captures for tests of network code.
+
+Law: the face, and nothing else: every public name, fetched from its room when it is first asked for, because pytest
+imports this package at every start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_netfixtures._assertions import (
+        assert_closed,
+        assert_closed_async,
+        assert_connections,
+        assert_connections_async,
+        assert_delivered,
+        assert_delivered_async,
+        assert_fired,
+        assert_fired_async,
+        assert_sent,
+        assert_sent_async,
+        assert_silent,
+        assert_silent_async,
+    )
+    from pytest_netfixtures._capture import Capture
+    from pytest_netfixtures._engine.connection import ServerConnection
+    from pytest_netfixtures._engine.servers import DeafServer, TcpEcho, TcpServer
+    from pytest_netfixtures._engine.tcp_proxy import TcpProxy
+    from pytest_netfixtures._engine.udp import Later, UdpResponder
+    from pytest_netfixtures._errors import (
+        CaptureIncomplete,
+        CaptureUnavailable,
+        ConnectionEnded,
+        FaultNeverFired,
+        NetlabError,
+        ServerError,
+        SetupError,
+        WaitTimeout,
+    )
+    from pytest_netfixtures._netlab import NetLab
+    from pytest_netfixtures._wire.events import (
+        NEVER,
+        Data,
+        Datagram,
+        Event,
+        Fin,
+        Lifted,
+        Opened,
+        Rst,
+        Wake,
+    )
+    from pytest_netfixtures._wire.narrowing import narrow
+    from pytest_netfixtures._wire.pipeline import Fault, Seen
+    from pytest_netfixtures._wire.streams import Delay, Drop, HalfClose, Reset, Slice, Stall, Truncate
+    from pytest_netfixtures._wire.traffic import Connection, Flow, Traffic
+
+    __version__: str
+
+__all__ = [
+    "NEVER",
+    "Capture",
+    "CaptureIncomplete",
+    "CaptureUnavailable",
+    "Connection",
+    "ConnectionEnded",
+    "Data",
+    "Datagram",
+    "DeafServer",
+    "Delay",
+    "Drop",
+    "Event",
+    "Fault",
+    "FaultNeverFired",
+    "Fin",
+    "Flow",
+    "HalfClose",
+    "Later",
+    "Lifted",
+    "NetLab",
+    "NetlabError",
+    "Opened",
+    "Reset",
+    "Rst",
+    "Seen",
+    "ServerConnection",
+    "ServerError",
+    "SetupError",
+    "Slice",
+    "Stall",
+    "TcpEcho",
+    "TcpProxy",
+    "TcpServer",
+    "Traffic",
+    "Truncate",
+    "UdpResponder",
+    "WaitTimeout",
+    "Wake",
+    "__version__",
+    "assert_closed",
+    "assert_closed_async",
+    "assert_connections",
+    "assert_connections_async",
+    "assert_delivered",
+    "assert_delivered_async",
+    "assert_fired",
+    "assert_fired_async",
+    "assert_sent",
+    "assert_sent_async",
+    "assert_silent",
+    "assert_silent_async",
+    "narrow",
+]
+
+_ROOMS = {
+    "_assertions": (
+        "assert_closed assert_closed_async assert_connections assert_connections_async assert_delivered "
+        "assert_delivered_async assert_fired assert_fired_async assert_sent assert_sent_async assert_silent "
+        "assert_silent_async"
+    ),
+    "_capture": "Capture",
+    "_engine.connection": "ServerConnection",
+    "_engine.servers": "DeafServer TcpEcho TcpServer",
+    "_engine.tcp_proxy": "TcpProxy",
+    "_engine.udp": "Later UdpResponder",
+    "_errors": (
+        "CaptureIncomplete CaptureUnavailable ConnectionEnded FaultNeverFired NetlabError ServerError SetupError "
+        "WaitTimeout"
+    ),
+    "_netlab": "NetLab",
+    "_wire.events": "NEVER Data Datagram Event Fin Lifted Opened Rst Wake",
+    "_wire.narrowing": "narrow",
+    "_wire.pipeline": "Fault Seen",
+    "_wire.streams": "Delay Drop HalfClose Reset Slice Stall Truncate",
+    "_wire.traffic": "Connection Flow Traffic",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = _version()
+    else:
+        room = next((room for room, names in _ROOMS.items() if name in names.split()), None)
+        if room is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(_load(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _load(module: str) -> Any:
+    from importlib import import_module
+
+    return import_module(module)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("pytest-netfixtures")

@@ -1,0 +1,93 @@
+"""What came nearest to what was wanted, as text.
+
+Law: pure: bytes and connections in, text out. It waits for nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pytest_netfixtures._wire.entries import Direction
+from pytest_netfixtures._wire.render import escape, hexdump_diff, table
+from pytest_netfixtures._wire.traffic import Connection, Traffic
+
+__all__ = ["Pattern", "found_in", "nearest", "pieces", "shown", "summary"]
+
+Pattern: TypeAlias = "bytes | re.Pattern[bytes]"
+
+_SHOWN = 60
+
+
+def pieces(connection: Connection, direction: Direction, kind: str) -> tuple[bytes, ...]:
+    """What is searched: the stream as a whole, or each datagram. A cut record gives what it has."""
+    flow = connection.flow(direction)
+    record = flow.sent if kind == "sent" else flow.delivered
+    return tuple(record) if flow.datagrams else (bytes(record),)
+
+
+def found_in(pattern: Pattern, data: bytes) -> bool:
+    """Whether the bytes are in `data`, or the regex is found in it."""
+    return pattern in data if isinstance(pattern, bytes) else pattern.search(data) is not None
+
+
+def shown(pattern: Pattern) -> str:
+    """A pattern as its user wrote it, cut where it is long."""
+    text = f"b'{escape(pattern)}'" if isinstance(pattern, bytes) else f"the regex {pattern.pattern!r}"
+    return text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]}...{text[-_SHOWN:]}"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the pattern and where it was found."""
+
+    size: int
+    offset: int
+    data: bytes
+    where: str
+
+
+def nearest(
+    pattern: Pattern, connections: Iterable[Connection], direction: Direction, kind: str
+) -> list[str]:
+    """Lines about the longest part of the pattern that did arrive; none for a regex or where nothing fits."""
+    if not isinstance(pattern, bytes):
+        return []
+    places = [
+        _longest_part(pattern, data, f"connection {connection.number} of {connection.endpoint}")
+        for connection in connections
+        for data in pieces(connection, direction, kind)
+    ]
+    best = max(places, key=lambda part: part.size, default=None)
+    if best is None or not best.size:
+        return []
+    there = best.data[best.offset : best.offset + len(pattern)]
+    line = (
+        f"nearest miss: the first {best.size} of {len(pattern)} bytes, at byte {best.offset} of {best.where}"
+    )
+    return [line, "(left is what was expected, right is what is there)", *hexdump_diff(pattern, there)]
+
+
+def _longest_part(pattern: bytes, data: bytes, where: str) -> _Part:
+    """The longest beginning of the pattern that is in `data`: found by halving, since shorter ones are in it too."""
+    low, high = 0, len(pattern)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if pattern[:middle] in data else (low, middle - 1)
+    return _Part(low, data.find(pattern[:low]), data, where)
+
+
+def summary(
+    connections: Sequence[Connection], directions: Iterable[Direction] = (), kind: str = "sent"
+) -> list[str]:
+    """What did arrive: the end of each record, and the table."""
+    lines = []
+    for direction in directions:
+        for connection in connections[:5]:
+            data = pieces(connection, direction, kind)
+            text = escape(data[-1][-_SHOWN:]) if data else ""
+            dots = "..." if data and len(data[-1]) > _SHOWN else ""
+            lines.append(f'{kind} {direction} on connection {connection.number}: {dots}"{text}"')
+    return [*lines, table(Traffic(tuple(connections)))]

@@ -1,0 +1,184 @@
+"""The capture of one test: where its file lies, what goes into it, and whether it stays.
+
+Law: it passes on what the labs of the test write down; the tap makes packets of it. A failing disk never fails a test:
+it is said in `error`. It knows no pytest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_netfixtures._errors import CaptureUnavailable
+from pytest_netfixtures._pcap.tap import Tap
+from pytest_netfixtures._wire.entries import Entry, Marked, Side
+from pytest_netfixtures._wire.traffic import Traffic
+
+if TYPE_CHECKING:
+    from pytest_netfixtures._netlab import NetLab
+
+__all__ = ["PHASES", "Capture", "file_name", "make_directory", "probe_directory", "why_not"]
+
+PHASES = ("setup", "call", "teardown")
+_LONGEST = 80
+
+
+def file_name(node_id: str, attempt: int = 1, worker: str = "") -> str:
+    """A name of its own for each test and attempt, safe on every file system: readable part, then a hash of the id."""
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", node_id)[:_LONGEST].strip(".-") or "test"
+    digest = hashlib.sha256(node_id.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    again = f".attempt{attempt}" if attempt > 1 else ""
+    return f"{slug}-{digest}{again}{'.' + worker if worker else ''}.pcapng"
+
+
+def make_directory(directory: Path) -> None:
+    """Make the directory of captures, kept out of version control. An existing one stays as it is. Raises OSError."""
+    if directory.is_dir():
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / ".gitignore").write_text("*\n")
+
+
+def probe_directory(directory: Path) -> None:
+    """Make the directory and see that files can be made in it. Raises OSError."""
+    import tempfile
+
+    make_directory(directory)
+    with tempfile.TemporaryFile(dir=directory):
+        pass
+
+
+def why_not(directory: Path, problem: OSError) -> str:
+    """In words, why there are no captures."""
+    return (
+        f"captures cannot be written into {directory}: {problem.strerror or problem}. "
+        "Expected a directory in which files can be made. Choose another one with --net-capture-dir; "
+        "the tests run without captures."
+    )
+
+
+class Capture:
+    """The capture of the test that runs now, as the fixture `net_capture` gives it.
+
+    Example::
+
+        def test_login(net_capture, fault_proxy): ...
+            net_capture.mark("before the second login")
+    """
+
+    def __init__(
+        self, path: Path, *, node_id: str, comment: Mapping[str, str], max_bytes: int, why_not: str = ""
+    ) -> None:
+        self._tap = Tap(path, node_id=node_id, comment=comment, max_bytes=max_bytes)
+        self._why_not = why_not
+        self._labs: list[NetLab] = []
+        self._sink = self._take
+        _alive.add(self)
+        self._write(PHASES[0])
+
+    @property
+    def path(self) -> Path:
+        """Where the pcapng is. It is written through, so that it can be read at any time, and it is deleted after the
+        test where nothing says that it stays.
+
+        Raises: CaptureUnavailable, when it could not be made.
+        """
+        if self.error is not None and not self._tap.path.exists():
+            raise CaptureUnavailable(f"there is no capture of this test: {self.error}")
+        return self._tap.path
+
+    @property
+    def error(self) -> str | None:
+        """Why the file is not there or ends early; None when all is well."""
+        return self._why_not or self._tap.error
+
+    @property
+    def traffic(self) -> Traffic:
+        """A snapshot of all connections of this test, in the order of their opening."""
+        found = [connection for lab in self._labs for connection in lab.traffic.connections]
+        return Traffic(tuple(sorted(found, key=lambda connection: connection.opened_at)))
+
+    @property
+    def labs(self) -> tuple[NetLab, ...]:
+        """Those whose traffic goes into this capture."""
+        return tuple(self._labs)
+
+    def mark(self, text: str) -> None:
+        """Write a row of your own into the capture, and a line into the report: `net_capture.mark("now the retry")`."""
+        if not isinstance(text, str) or not text:
+            raise TypeError(f"text is {text!r}; expected some text; pass what the row shall say")
+        if self._labs:
+            self._labs[0].mark(text)
+        else:
+            self._write(text)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Copy the capture as it is now to `path`, which stays whatever becomes of the test; returns it as a Path.
+
+        Raises: CaptureUnavailable, when there is no capture; OSError, when `path` cannot be written.
+        """
+        source, target = self.path, Path(path)
+        with self._lock():
+            shutil.copyfile(source, target)
+        return target
+
+    def attach(self, lab: NetLab) -> None:
+        """From now on the lab's traffic goes into this capture."""
+        if lab not in self._labs:
+            self._labs.append(lab)
+            if not self._why_not:
+                lab.add_sink(self._sink)
+
+    def phase(self, text: str) -> None:
+        """A phase of the test begins."""
+        self._write(text)
+
+    def stream_of(self, connection: int, leg: Side) -> int | None:
+        """The number of a leg in Wireshark."""
+        return self._tap.stream_of(connection, leg)
+
+    def finish(self, outcome: str, keep: bool) -> None:
+        """The test is over: the file gets its outcome and stays, or is deleted. Again: nothing happens."""
+        for lab in self._labs:
+            lab.remove_sink(self._sink)
+        if keep:
+            self._tap.finish(outcome)
+        else:
+            self._tap.discard()
+
+    def forget(self) -> None:
+        """In a forked child: the file is the parent's."""
+        self._tap.forget()
+
+    def _take(self, entry: Entry, data: bytes | None) -> None:
+        """Phases come from `phase`, once, and not from each lab."""
+        if not (isinstance(entry, Marked) and entry.text in PHASES):
+            self._tap(entry, data)
+
+    def _write(self, text: str) -> None:
+        if not self._why_not:
+            with self._lock():
+                self._tap(Marked(time.monotonic(), text), None)
+
+    def _lock(self) -> contextlib.AbstractContextManager[object]:
+        return self._labs[0].engine.journal.lock if self._labs else contextlib.nullcontext()
+
+
+_alive: weakref.WeakSet[Capture] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for capture in list(_alive):
+        capture.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,65 @@
+"""Errors of handlers, made part of the error of the test.
+
+Law: the test's own exception stays what it is, so that `pytest.raises`, `xfail(raises=...)` and `-x` mean what they say;
+others are hung at the end of its chain, where pytest prints them. It waits for nothing and raises nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from types import TracebackType
+
+import pytest
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def is_verdict(error: BaseException) -> bool:
+    """Skips, xfails, exits and interrupts: the test has said what it is, and nothing is added."""
+    kinds: tuple[type[BaseException], ...] = (
+        pytest.skip.Exception,
+        pytest.xfail.Exception,
+        pytest.exit.Exception,
+        KeyboardInterrupt,
+        SystemExit,
+        GeneratorExit,
+    )
+    unittest = sys.modules.get("unittest")
+    return isinstance(error, kinds) or (unittest is not None and isinstance(error, unittest.SkipTest))
+
+
+def joined(errors: Iterable[BaseException]) -> BaseException | None:
+    """One error for all of them: the first, with the others in its chain; None for none."""
+    found = [_seen_by_users(error) for error in errors]
+    for error in found[1:]:
+        append(found[0], error)
+    return found[0] if found else None
+
+
+def append(error: BaseException, other: BaseException) -> None:
+    """Hang `other` at the end of the chain that pytest prints for `error`."""
+    chain = _chain(error)
+    if {id(link) for link in chain} & {id(link) for link in _chain(other)}:
+        return
+    last = chain[-1]
+    last.__context__ = other
+    last.__suppress_context__ = False
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and all(link is not seen for seen in chain):
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return chain
+
+
+def _seen_by_users(error: BaseException) -> BaseException:
+    """Without the frames of ours that its traceback begins with."""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+        trace = trace.tb_next
+    return error.with_traceback(trace) if trace is not None else error

@@ -1,0 +1,161 @@
+"""One attempt of one test that uses us, from its first fixture to the report of its teardown.
+
+Law: it owns the timer and the capture of the test, and knows its labs; it makes no report and reads no option.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_netfixtures._capture import Capture
+from pytest_netfixtures._errors import FaultNeverFired, WaitTimeout
+from pytest_netfixtures._joined import append, is_verdict, joined
+from pytest_netfixtures._options import Settings
+from pytest_netfixtures._stash import USER_TIMEOUT
+from pytest_netfixtures._timer import Timer
+
+if TYPE_CHECKING:
+    from pytest_netfixtures._netlab import NetLab
+
+_UNFIRED = (
+    "{} was armed and never fired, so that this test proves nothing about it. Expected it to change something at least "
+    "once. Make the client send what the fault waits for, or arm it with .optional()."
+)
+
+
+class Run:
+    """What the plugin knows about a test while it runs."""
+
+    def __init__(self, item: pytest.Item, settings: Settings, attempt: int) -> None:
+        self.node_id = item.nodeid
+        self.settings = settings
+        self.attempt = attempt
+        self.labs: list[NetLab] = []
+        self.capture: Capture | None = None
+        self.outcomes: dict[str, str] = {}
+        self.phase = "setup"
+        self.expired = ""
+        self._place = (str(item.path), (item.location[1] or 0) + 1)
+        self._seconds = _seconds(item, settings)
+        self._timer: Timer | None = None
+
+    def join(self, lab: NetLab) -> None:
+        """From now on this lab works for this test."""
+        if lab in self.labs:
+            return
+        self.labs.append(lab)
+        if self.capture is not None:
+            self.capture.attach(lab)
+        lab.mark(self.phase)
+        if self.phase == "call":
+            self._start_timer()
+
+    def use(self, capture: Capture) -> None:
+        """From now on everything goes into this capture."""
+        self.capture = capture
+        for lab in self.labs:
+            capture.attach(lab)
+
+    def end_setup(self, error: BaseException) -> None:
+        """A fixture failed: what handlers met is part of it."""
+        self._add_errors(error)
+
+    def begin_call(self) -> None:
+        """The test's function starts."""
+        self._enter("call")
+        self._start_timer()
+
+    def end_call(self, error: BaseException | None) -> None:
+        """The test's function is over; raises what it did not see itself."""
+        __tracebackhide__ = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.expired and not (error is not None and is_verdict(error)):
+            late = self._late(error)
+            self._add_errors(late)
+            raise late
+        self._add_errors(error)
+        self._warn_of_unfired(error)
+
+    def begin_teardown(self) -> None:
+        """The fixtures go."""
+        self._enter("teardown")
+
+    def end_teardown(self, error: BaseException | None) -> None:
+        """The fixtures are gone; raises what handlers met since the call."""
+        __tracebackhide__ = True
+        for lab in self.labs:
+            lab.test_ended()
+        self._add_errors(error)
+
+    def pause(self) -> None:
+        """The timer rests."""
+        if self._timer is not None:
+            self._timer.pause()
+
+    def resume(self) -> None:
+        """The timer goes on."""
+        if self._timer is not None:
+            self._timer.resume()
+
+    def finish(self, outcome: str, keep: bool) -> None:
+        """The test is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.capture is not None:
+            self.capture.finish(outcome, keep)
+
+    def _enter(self, phase: str) -> None:
+        self.phase = phase
+        for lab in self.labs:
+            lab.mark(phase)
+        if self.capture is not None:
+            self.capture.phase(phase)
+
+    def _start_timer(self) -> None:
+        if self._timer is None and self.labs and self._seconds:
+            self._timer = Timer(self.labs[0].engine.call_later, self._seconds, self._expire)
+
+    def _expire(self) -> None:
+        """On the engine's thread: the client that waits gets a reset, and returns."""
+        self.expired = (
+            f"the test took longer than net_test_timeout, {self._seconds:g} s, so that its connections were reset. "
+            "Expected it to end by itself. Look for the last line of the traffic below: what was waited for there? "
+            "Give it more time with @pytest.mark.netlab(timeout=seconds) or the ini key net_test_timeout."
+        )
+        for lab in self.labs:
+            lab.reset_all(f"net_test_timeout: {self._seconds:g} s")
+
+    def _late(self, error: BaseException | None) -> BaseException:
+        """The failure of a test that took too long; the place where it hung is that of its own error."""
+        if error is None:
+            return pytest.fail.Exception(self.expired, pytrace=False)
+        return WaitTimeout(self.expired).with_traceback(error.__traceback__)
+
+    def _add_errors(self, error: BaseException | None) -> None:
+        """What handlers met joins the error of the test, or is raised where there is none."""
+        __tracebackhide__ = True
+        others = [other for lab in self.labs for other in lab.errors()]
+        if error is None:
+            found = joined(others)
+            if found is not None:
+                raise found
+        elif not is_verdict(error):
+            for other in others:
+                append(error, other)
+
+    def _warn_of_unfired(self, error: BaseException | None) -> None:
+        __tracebackhide__ = True
+        unfired = [text for lab in self.labs for text in lab.never_fired()]
+        if error is None and self.settings.must_fire:
+            for text in unfired:
+                warnings.warn_explicit(_UNFIRED.format(text), FaultNeverFired, *self._place)
+
+
+def _seconds(item: pytest.Item, settings: Settings) -> float:
+    """A timeout of the user's wins over ours, unless ours was said for this run or this test."""
+    watched = item.stash.get(USER_TIMEOUT, 0.0) > 0
+    return 0.0 if watched and not settings.timeout_said else settings.timeout

@@ -1,0 +1,185 @@
+"""What outlives a test: the shared lab, the tests that run now, and what was already said.
+
+Law: everything hangs on the config of its own pytest, nothing on this module. It makes labs and captures for the
+fixtures; what a test does with them is in `_run.py`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_netfixtures._capture import Capture, file_name, make_directory, probe_directory, why_not
+from pytest_netfixtures._options import repeatable, settings_for, settings_of
+from pytest_netfixtures._run import Run
+from pytest_netfixtures._stash import ATTEMPTS, RUN, SESSION, SETTINGS
+
+if TYPE_CHECKING:
+    from pytest_netfixtures._netlab import NetLab
+
+
+class Session:
+    """One run of pytest in one process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.running: list[Run] = []
+        self.lab: NetLab | None = None
+        self.no_captures = settings_of(config).unwritable
+        self._process = os.getpid()
+        self._warned = False
+        atexit.register(self.close)
+
+    def warn(self, text: str) -> None:
+        """One warning for the whole run, beside the filters: a full disk is no fault of a test."""
+        if self._warned:
+            return
+        self._warned = True
+        warn(self.config, text)
+
+    def pause(self) -> None:
+        """Somebody debugs."""
+        for run in self.running:
+            run.pause()
+
+    def resume(self) -> None:
+        """Nobody debugs any more."""
+        for run in self.running:
+            run.resume()
+
+    def close(self) -> None:
+        """What has no report of its teardown was interrupted: its capture stays."""
+        atexit.unregister(self.close)
+        if self._process != os.getpid():
+            return
+        for run in self.running:
+            run.finish("interrupted", keep=True)
+        self.running.clear()
+
+
+def session_of(config: pytest.Config) -> Session:
+    """The one of this run; made at first use."""
+    found = config.stash.get(SESSION, None)
+    if found is None:
+        found = config.stash[SESSION] = Session(config)
+    return found
+
+
+def run_of(item: pytest.Item) -> Run:
+    """The run of this test; made at first use."""
+    found = item.stash.get(RUN, None)
+    if found is None:
+        item.stash[ATTEMPTS] = attempt = item.stash.get(ATTEMPTS, 0) + 1
+        settings = settings_for(item)
+        found = item.stash[RUN] = Run(item, settings, max(attempt, getattr(item, "execution_count", 1)))
+        session_of(item.config).running.append(found)
+        if settings.capture:
+            _capture(item.config, found)
+    return found
+
+
+def lab_of_test(item: pytest.Item) -> Iterator[NetLab]:
+    """For the fixture `netlab`. What its servers met is raised by the hooks, which an interrupted test does not reach."""
+    from pytest_netfixtures._netlab import NetLab
+
+    run = run_of(item)
+    lab = NetLab(seed=run.settings.seed, node_id=item.nodeid, wait=run.settings.wait)
+    try:
+        run.join(lab)
+        yield lab
+    finally:
+        lab.close()
+
+
+def lab_of_session(config: pytest.Config) -> Iterator[NetLab]:
+    """For the fixture `netlab_session`."""
+    from pytest_netfixtures._netlab import NetLab
+
+    session, settings = session_of(config), settings_of(config)
+    session.lab = lab = NetLab(seed=settings.seed, wait=settings.wait)
+    try:
+        yield lab
+    finally:
+        session.lab = None
+        lab.close()
+
+
+def capture_of_test(item: pytest.Item) -> Capture:
+    """For the fixture `net_capture`."""
+    run = run_of(item)
+    return run.capture or _capture(item.config, run)
+
+
+def begin_shared(item: Any) -> None:
+    """The test that has the shared lab among its fixtures starts with fresh records, once."""
+    lab = session_of(item.config).lab
+    if lab is None or "netlab_session" not in getattr(item, "fixturenames", ()):
+        return
+    run = run_of(item)
+    if lab not in run.labs:
+        if not run.settings.threads and session_of(item.config).running == [run]:
+            lab.forget()
+        run.join(lab)
+
+
+def _capture(config: pytest.Config, run: Run) -> Capture:
+    session, settings = session_of(config), run.settings
+    path = settings.directory / file_name(run.node_id, run.attempt, settings.worker)
+    capture = Capture(
+        path,
+        node_id=run.node_id,
+        comment={"repeat with": repeatable(settings)} if repeatable(settings) else {},
+        max_bytes=settings.max_bytes,
+        why_not=_prepare(session, settings.directory),
+    )
+    run.use(capture)
+    return capture
+
+
+def _prepare(session: Session, directory: Any) -> str:
+    """Empty when captures can be made, otherwise the reason, which the user was told once."""
+    if session.no_captures:
+        return why_not(directory, OSError("it cannot be written"))
+    try:
+        make_directory(directory)
+    except OSError as problem:
+        session.warn(why_not(directory, problem))
+        return why_not(directory, problem)
+    return ""
+
+
+def check_directory(config: pytest.Config) -> None:
+    """At the start, where captures are on: said once, by the controller alone."""
+    if hasattr(config, "workerinput"):
+        return
+    directory = settings_of(config).directory
+    try:
+        probe_directory(directory)
+    except OSError as problem:
+        session = session_of(config)
+        session.no_captures = True
+        session.warn(why_not(directory, problem))
+
+
+def tell_worker(node: Any) -> None:
+    """What all workers share goes with them, as text and numbers."""
+    config: pytest.Config = node.config
+    settings = config.stash[SETTINGS]
+    session = config.stash.get(SESSION, None)
+    node.workerinput["netfixtures_seed"] = settings.seed
+    node.workerinput["netfixtures_directory"] = str(settings.directory)
+    node.workerinput["netfixtures_each"] = config.getoption("dist", "no") == "each"
+    node.workerinput["netfixtures_unwritable"] = session is not None and session.no_captures
+
+
+def warn(config: pytest.Config, text: str) -> None:
+    """Into pytest's warnings summary, whatever `-W` says."""
+    message = warnings.WarningMessage(pytest.PytestWarning(text), pytest.PytestWarning, __file__, 1)
+    config.hook.pytest_warning_recorded.call_historic(
+        kwargs={"warning_message": message, "when": "runtest", "nodeid": "", "location": None}
+    )

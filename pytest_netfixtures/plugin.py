@@ -1,0 +1,284 @@
+"""The plugin: options, fixtures and hooks of pytest-netfixtures.
+
+Law: thin, and cheap to load at every start of pytest: it imports pytest and its keys, and everything else when a test
+asks for it. It decides nothing; the rooms that it calls do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_netfixtures._stash import RUN, SESSION, SETTINGS, USER_TIMEOUT
+
+if TYPE_CHECKING:
+    from pytest_netfixtures import Capture, NetLab, TcpEcho, TcpProxy, UdpResponder
+
+if "pytest_netfixtures._assertions" not in sys.modules:
+    pytest.register_assert_rewrite("pytest_netfixtures._assertions")
+
+_SEED_TYPE: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
+_INI: tuple[tuple[str, Any, Any, str], ...] = (
+    ("net_capture", "bool", False, "write what went over the wire into a pcapng for each test"),
+    ("net_capture_keep", "string", "failed", "which captures stay: failed or all"),
+    ("net_capture_backend", "string", "tap", "what captures: tap (our own servers and proxies)"),
+    ("net_capture_dir", "string", "", "where captures go (default: net-captures below rootdir)"),
+    ("net_capture_max_bytes", "int", 64 << 20, "the longest capture of a test, in bytes"),
+    ("net_capture_no_secrets", "bool", False, "leave TLS keys out of captures"),
+    ("net_seed", _SEED_TYPE, "0", "the seed of all random faults, or random"),
+    (
+        "net_test_timeout",
+        "float",
+        60.0,
+        "seconds until the connections of a hanging test are reset; 0 is off",
+    ),
+    ("net_wait", "float", 5.0, "seconds that assertions and waits give at most"),
+    ("net_report", "string", "full", "the traffic in failure reports: full, sizes or off"),
+    ("net_redact", "linelist", [], "regular expressions; what they match is left out of reports"),
+    ("net_must_fire", "bool", True, "warn when an armed fault never fired"),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options with one prefix; none of them swallows a path that stands behind it."""
+    group = parser.getgroup("netfixtures", "network servers, faults and captures")
+    for flag, name, value, text in (
+        ("--net-capture", "net_capture", True, "write a pcapng for each test that uses the network fixtures"),
+        ("--no-net-capture", "net_capture", False, "write none, whatever ini and environment say"),
+        ("--net-capture-no-secrets", "net_capture_no_secrets", True, "leave TLS keys out of captures"),
+    ):
+        group.addoption(flag, dest=name, action="store_const", const=value, default=None, help=text)
+    for flag, metavar, text in (
+        ("--net-capture-keep", "failed|all", "which captures stay (implies --net-capture)"),
+        ("--net-capture-backend", "tap|kernel", "what captures"),
+        ("--net-capture-dir", "DIR", "where captures go (default: net-captures below rootdir)"),
+        ("--net-capture-max-bytes", "N", "the longest capture of a test, in bytes"),
+        ("--net-seed", "N|random", "the seed of all random faults (default: 0)"),
+        ("--net-test-timeout", "SECONDS", "reset the connections of a test that hangs; 0 is off"),
+    ):
+        name = flag[2:].replace("-", "_")
+        group.addoption(flag, dest=name, action="store", default=None, metavar=metavar, help=text)
+    for name, kind, default, text in _INI:
+        parser.addini(name, text, type=kind, default=default)
+
+
+def _said(config: pytest.Config) -> bool:
+    """Whether anybody asked for anything; only then the settings are read at the start."""
+    if any(name.startswith("PYTEST_NET_") for name in os.environ) or hasattr(config, "workerinput"):
+        return True
+    options = [config.getoption(name, None) for name, *_ in _INI]
+    return any(value is not None for value in options) or any(_differs(config, *row) for row in _INI)
+
+
+def _differs(config: pytest.Config, name: str, kind: Any, default: Any, text: str) -> bool:
+    try:
+        return bool(config.getini(name) != default)
+    except (TypeError, ValueError):
+        return True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker is made known, and what the user said is checked before anything runs."""
+    config.addinivalue_line(
+        "markers",
+        "netlab(capture=, keep=, backend=, seed=, timeout=): network settings of one test, nearer than any option",
+    )
+    if _said(config) or str(config.getoption("parallel_threads", 1)) != "1":
+        from pytest_netfixtures._options import settings_of
+
+        settings_of(config)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """One line, and only when something is on."""
+    if SETTINGS not in config.stash:
+        return None
+    from pytest_netfixtures._options import header
+
+    return header(config.stash[SETTINGS])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A directory that cannot be written is found before the first test, and once for all workers."""
+    settings = session.config.stash.get(SETTINGS, None)
+    if settings is not None and settings.capture and not session.config.getoption("collectonly", False):
+        from pytest_netfixtures._session import check_directory
+
+        check_directory(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """What the controller of pytest-xdist has decided for all workers."""
+    if SETTINGS in node.config.stash:
+        from pytest_netfixtures._session import tell_worker
+
+        tell_worker(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, report: Any, sched: Any) -> None:
+    """A worker died: its capture is on disk, and the report says where."""
+    from pytest_netfixtures._report import add_to_crash
+
+    add_to_crash(crashitem, report, sched.config)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """pytest-timeout watches this test; we only take note."""
+    item.stash[USER_TIMEOUT] = float(settings.timeout)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """A wrong argument of the marker is an error of the test that carries it."""
+    __tracebackhide__ = True
+    if item.get_closest_marker("netlab") is not None:
+        from pytest_netfixtures._options import marked
+
+        marked(item)
+    try:
+        return (yield)
+    except BaseException as error:
+        if RUN in item.stash:
+            item.stash[RUN].end_setup(error)
+        raise
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """The first fixture of the test's own scope: what wider scopes have set up belongs to no test."""
+    if fixturedef.scope == "function" and SESSION in request.config.stash:
+        from pytest_netfixtures._session import begin_shared
+
+        begin_shared(request.node)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """The test's function: the timer runs, and what our servers met joins what the test met."""
+    __tracebackhide__ = True
+    if SESSION in item.config.stash:
+        from pytest_netfixtures._session import begin_shared
+
+        begin_shared(item)
+    if RUN in item.stash:
+        item.stash[RUN].begin_call()
+    try:
+        result = yield
+    except BaseException as error:
+        if RUN in item.stash:
+            item.stash[RUN].end_call(error)
+        raise
+    if RUN in item.stash:
+        item.stash[RUN].end_call(None)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """The test lets go of what it shares with others, after its fixtures are gone."""
+    __tracebackhide__ = True
+    if RUN in item.stash:
+        item.stash[RUN].begin_teardown()
+    try:
+        result = yield
+    except BaseException as error:
+        if RUN in item.stash:
+            item.stash[RUN].end_teardown(error)
+        raise
+    if RUN in item.stash:
+        item.stash[RUN].end_teardown(None)
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed report gets the traffic; after the last one the capture is kept or deleted."""
+    report = yield
+    if RUN in item.stash:
+        from pytest_netfixtures._report import complete
+
+        complete(item, report)
+    return report
+
+
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> list[str] | None:
+    """Differing bytes as a hexdump, in tests that use us."""
+    session = config.stash.get(SESSION, None)
+    if op != "==" or session is None or not session.running:
+        return None
+    from pytest_netfixtures._report import differing
+
+    return differing(left, right)
+
+
+def pytest_enter_pdb(config: pytest.Config) -> None:
+    """Nobody is reset while a human thinks."""
+    if SESSION in config.stash:
+        config.stash[SESSION].pause()
+
+
+def pytest_leave_pdb(config: pytest.Config) -> None:
+    """The time goes on."""
+    if SESSION in config.stash:
+        config.stash[SESSION].resume()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What is still open was interrupted: it is kept."""
+    if SESSION in config.stash:
+        config.stash[SESSION].close()
+
+
+@pytest.fixture
+def netlab(request: pytest.FixtureRequest) -> Iterator[NetLab]:
+    """Makes servers, proxies and faults for this test, and closes all of them afterwards."""
+    from pytest_netfixtures._session import lab_of_test
+
+    yield from lab_of_test(request.node)
+
+
+@pytest.fixture(scope="session")
+def netlab_session(request: pytest.FixtureRequest) -> Iterator[NetLab]:
+    """The same as netlab for servers that outlive a test; each test starts with fresh records."""
+    from pytest_netfixtures._session import lab_of_session
+
+    yield from lab_of_session(request.config)
+
+
+@pytest.fixture
+def tcp_echo(netlab: NetLab) -> TcpEcho:
+    """A running TCP server that sends back what it gets."""
+    return netlab.tcp_echo()
+
+
+@pytest.fixture
+def udp_responder(netlab: NetLab) -> UdpResponder:
+    """A running UDP server that answers each datagram, with the same bytes until told otherwise."""
+    return netlab.udp_responder()
+
+
+@pytest.fixture
+def fault_proxy(netlab: NetLab) -> Callable[..., TcpProxy]:
+    """Makes a TCP proxy with faults: fault_proxy(upstream, to_server=(), to_client=())."""
+    return netlab.tcp_proxy
+
+
+@pytest.fixture
+def net_capture(request: pytest.FixtureRequest) -> Capture:
+    """The capture of this test: .path, .traffic, .mark(text), .save(path). Asking for it switches capture on."""
+    from pytest_netfixtures._session import capture_of_test
+
+    return capture_of_test(request.node)
