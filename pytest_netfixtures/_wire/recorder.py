@@ -8,7 +8,7 @@ passed over. Memory is bounded in bytes and in events.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -71,13 +71,21 @@ class _Teller:
         self.later = 0
 
     def add(self, entry: Entry) -> None:
-        if len(self.opening) < STORY_OPENING:
+        if not self.later and len(self.opening) < STORY_OPENING:
             self.opening.append(entry)
             return
         if type(entry) is Fired and len(self.fired) < STORY_FAULTS:
             self.fired.append((self.later, entry))
         self.closing.append(entry)
         self.later += 1
+
+    def leave_out(self, gone: Container[int]) -> None:
+        """Forget the entries of these connections."""
+        length = len(self.closing)
+        self.opening = [entry for entry in self.opening if _connection(entry) not in gone]
+        self.closing = deque((e for e in self.closing if _connection(e) not in gone), STORY_CLOSING)
+        self.fired = [(number, entry) for number, entry in self.fired if entry.connection not in gone]
+        self.later -= length - len(self.closing)
 
     def story(self) -> Story:
         missing = self.later - len(self.closing)
@@ -102,6 +110,10 @@ class _Log:
         self.delivered: dict[Direction, Record] = {way: record(datagrams) for way in DIRECTIONS}
         self.faults: dict[str, None] = {}
         self.notes: list[str] = []
+
+    def kept_bytes(self) -> int:
+        records = (*self.sent.values(), *self.delivered.values())
+        return sum(record.kept_bytes() for record in records)
 
     def connection(self) -> Connection:
         opened, server = self.opened, self.server
@@ -188,19 +200,31 @@ class Recorder:
         """The entries in order: the first and the last 5,000, and up to 1,000 faults between them."""
         return self._teller.story()
 
-    def forget(self, keep: Iterable[int] = ()) -> None:
-        """Start afresh. The connections with the ids in `keep` stay, with empty records.
+    def forget(self, keep: Iterable[int] = (), endpoint: str | None = None) -> None:
+        """Start afresh, or let one endpoint start afresh. The connections with the ids in `keep` stay, with empty records.
 
         They are numbered 0, -1, -2 ... from the youngest of their endpoint, and are marked `opened_before`.
         """
         wanted = set(keep)
         kept = [log for number, log in self._logs.items() if number in wanted]
-        self._start_afresh()
+        if endpoint is None:
+            self._start_afresh()
+        else:
+            self._leave_out(endpoint)
         for log in kept:
             log.before = True
             log.forget(self._record)
             self._logs[log.opened.connection] = self._news[log.opened.connection] = log
         _renumber(kept)
+
+    def _leave_out(self, endpoint: str) -> None:
+        self._bring_up_to_date()
+        gone = self._connections.pop(endpoint, {})
+        for number in gone:
+            self._budget.left += self._logs.pop(number).kept_bytes()
+            del self._connections[None][number]
+        self._teller.leave_out(gone)
+        self._snapshots.clear()
 
     def _record(self, datagrams: bool) -> Record:
         return Record(self._record_bytes, self._budget, datagrams)
@@ -258,6 +282,10 @@ class Recorder:
 
     def _marked(self, entry: Marked, data: bytes | None) -> None:
         self._teller.add(entry)
+
+
+def _connection(entry: Entry) -> int | None:
+    return None if isinstance(entry, Marked) else entry.connection
 
 
 def _note(log: _Log, text: str) -> None:

@@ -1,0 +1,177 @@
+"""What every TCP server and proxy is: a port, connections with numbers, and a record.
+
+Law: it accepts, counts, stops and starts; what a connection does is its own business. Public methods may be called from
+any thread, inside a client's callback and inside a running event loop: none of them waits for a peer.
+"""
+
+from __future__ import annotations
+
+import _socket
+from collections.abc import Callable
+from typing import Protocol
+
+from .._wire.entries import Address, LegOpened
+from .._wire.traffic import Traffic
+from .ports import Listener, Port
+from .scope import Scope
+
+__all__ = ["Live", "TcpEndpoint", "Undo"]
+
+
+class Live(Protocol):
+    """A connection of an endpoint, as its endpoint sees it."""
+
+    id: int
+    number: int
+    opened_before: bool
+
+    @property
+    def open(self) -> bool:
+        """Whether it still exists."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def opened(self, before: bool) -> list[LegOpened]:
+        """The entries that say that its legs are open."""
+
+    def cut(self, reset: bool) -> None:
+        """End now."""
+
+    def abandon(self) -> None:
+        """End at teardown."""
+
+
+class TcpEndpoint:
+    """A TCP server or proxy: `host`, `port`, `address`, `url`, `name`, `traffic`."""
+
+    kind = "tcp"
+
+    def __init__(
+        self, scope: Scope, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
+    ) -> None:
+        self.scope = scope
+        self._port = Port(scope.engine, host, port)
+        self.name = scope.name(self.kind, name)
+        self._listener = Listener(self._port, self._accepted)
+        self._live: list[Live] = []
+        self._count = 0
+        self._say_where(host)
+        self.start()
+
+    @property
+    def host(self) -> str:
+        """The address that it is bound to."""
+        return self._port.host
+
+    @property
+    def port(self) -> int:
+        """The port; the same for its whole life, stopped or not."""
+        return self._port.port
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """`(host, port)`, as `socket.create_connection` takes it."""
+        return (self.host, self.port)
+
+    @property
+    def url(self) -> str:
+        """`tcp://host:port`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp://{host}:{self.port}"
+
+    @property
+    def traffic(self) -> Traffic:
+        """An immutable snapshot of what its connections have seen so far."""
+        with self.scope.book.lock:
+            return self.scope.book.recorder.traffic(self.name)
+
+    def start(self) -> None:
+        """Listen; again on the same port after `stop()` or `refuse()`."""
+        self.scope.engine.call(self._listener.listen)
+
+    def stop(self) -> None:
+        """Stop: on return the port refuses and every connection is dead. Idempotent; `start()` brings it back."""
+        self.scope.engine.call(self._stop)
+
+    def refuse(self) -> Undo:
+        """Nobody listens from now on, on the same port; open connections stay. As a context manager: for a block."""
+        self.scope.engine.call(self._listener.refuse)
+        return Undo(self.start)
+
+    def cut(self, reset: bool = False) -> None:
+        """End every open connection, with FIN or with RST; new ones are accepted. Nothing that waits is delivered."""
+        self.scope.engine.call(self._cut, reset)
+
+    def forget(self) -> None:
+        """Start the record and the numbering afresh; open connections stay, as `opened_before`."""
+        self.scope.engine.call(self._forget)
+
+    def open_entries(self) -> list[LegOpened]:
+        """What a new reader has to know of the connections that are open."""
+        return [entry for connection in self.open_connections() for entry in connection.opened(True)]
+
+    def open_connections(self) -> list[Live]:
+        """Those that exist now."""
+        return [connection for connection in self._live if connection.open]
+
+    def close(self) -> None:
+        """Stop, and give the port back."""
+        self.scope.engine.call(self._close)
+
+    def _stop(self) -> None:
+        self._listener.refuse()
+        for connection in list(self._live):
+            connection.abandon()
+        self._live.clear()
+
+    def _close(self) -> None:
+        self._stop()
+        self._port.close()
+
+    def _cut(self, reset: bool) -> None:
+        for connection in self.open_connections():
+            connection.cut(reset)
+
+    def _forget(self) -> None:
+        with self.scope.book.lock:
+            kept = self._renumber()
+            self.scope.book.recorder.forget([connection.id for connection in kept], self.name)
+
+    def _renumber(self) -> list[Live]:
+        self._live = self.open_connections()
+        self._count = 0
+        for number, connection in enumerate(reversed(self._live)):
+            connection.number, connection.opened_before = -number, True
+        return self._live
+
+    def _accepted(self, sock: _socket.socket, peer: Address) -> None:
+        self._count += 1
+        if len(self._live) > 64 and self._count % 64 == 0:
+            self._live = self.open_connections()
+        connection = self._connect(sock, peer, self._count)
+        self._live.append(connection)
+        connection.start()
+
+    def _connect(self, sock: _socket.socket, peer: Address, number: int) -> Live:
+        raise TypeError(f"{type(self).__name__} does not say what a connection is")
+
+    def _say_where(self, host: str) -> None:
+        if not host.startswith("127.") and host != "::1":
+            self.scope.note(f"{self.name} is bound to {host}: reachable from beyond this machine")
+
+    def __repr__(self) -> str:
+        return f"<{self.name} on {self.url}>"
+
+
+class Undo:
+    """What a call started; as a context manager it ends with the block."""
+
+    def __init__(self, undo: Callable[[], object]) -> None:
+        self._undo = undo
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc: object) -> None:
+        self._undo()

@@ -1,0 +1,328 @@
+"""One connected socket in the loop, with exact ends.
+
+Law: bytes leave in order and are told of in the moment in which the kernel takes them. An end comes after the bytes before
+it: a FIN when all of them are handed over, an RST when the kernel has sent them (at most 2 s), because a linger-0 close
+throws away what it has not. A clean end reads on and drops, because `close()` with unread input sends RST. Who owns a
+link hears of everything; a link decides nothing.
+"""
+
+from __future__ import annotations
+
+import _socket
+import struct
+import sys
+import time
+from collections import deque
+from typing import Literal, NamedTuple, Protocol
+
+from .._wire.entries import How
+from .loop import Engine
+from .poller import BROKEN, READ, WRITE
+
+__all__ = ["Chunk", "Link", "Owner", "tune"]
+
+BUFFER_BYTES = 256 << 10
+"""Socket buffers small enough to stay in a processor's cache; measured, see the notes on performance."""
+
+LONGEST_LINGER = 2.0
+"""How long an RST waits for bytes before it that the peer does not take."""
+
+_LINGER_AGAIN = 0.001
+_NOT_SENT_LINUX = 0x894B  # SIOCOUTQNSD, linux/sockios.h
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Chunk(NamedTuple):
+    """Bytes to hand over: when they were due, and the faults that touched them."""
+
+    data: bytes
+    due: float
+    faults: tuple[str, ...] = ()
+
+
+class Owner(Protocol):
+    """Who hears of a link. All but `got` and `room` are called under the journal's lock."""
+
+    def read(self, link: Link, data: bytes) -> None:
+        """Bytes were read from the peer."""
+
+    def got(self, link: Link, data: bytes) -> None:
+        """Bytes were read, outside of the lock: do something with them."""
+
+    def peer_ended(self, link: Link, how: How) -> None:
+        """The peer has ended its direction (FIN), or the connection (RST)."""
+
+    def wrote(self, link: Link, data: bytes, chunk: Chunk) -> None:
+        """The kernel has taken these bytes of a chunk."""
+
+    def we_ended(self, link: Link, how: How, faults: tuple[str, ...]) -> None:
+        """Our FIN or RST is on its way."""
+
+    def got_end(self, link: Link, how: How) -> None:
+        """The peer has ended, outside of the lock: do something about it."""
+
+    def room(self, link: Link) -> None:
+        """Waiting bytes were handed over."""
+
+
+def tune(sock: _socket.socket) -> None:
+    """Small writes go out at once, and buffers are bounded."""
+    if sock.family in (_socket.AF_INET, _socket.AF_INET6):
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, BUFFER_BYTES)
+    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, BUFFER_BYTES)
+
+
+def _not_sent(sock: _socket.socket) -> int:
+    """How many bytes the kernel has taken and not sent. Elsewhere than on Linux nobody says: 0."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    from fcntl import ioctl
+
+    return int(struct.unpack("i", ioctl(sock.fileno(), _NOT_SENT_LINUX, b"\0\0\0\0"))[0])
+
+
+class Link:
+    """A connected, non-blocking socket. All methods are for the engine's thread, unless they say otherwise."""
+
+    def __init__(self, engine: Engine, sock: _socket.socket, owner: Owner) -> None:
+        self.engine = engine
+        self.lock = engine.journal.lock
+        self.sock = sock
+        self.owner = owner
+        self.out: deque[Chunk] = deque()
+        self.out_bytes = 0
+        self.reading = False
+        self.peer_end: How | None = None
+        self.our_end: How | None = None
+        self.closed = False
+        self._wanted: tuple[How, tuple[str, ...]] | None = None
+        self._linger_until = 0.0
+        self._taken = 0
+        self._writable_wanted = False
+        self._parked = False
+
+    @property
+    def writable(self) -> bool:
+        """Whether bytes may still be handed over."""
+        return not self.closed and self._wanted is None and self.our_end is None
+
+    def read(self, on: bool) -> None:
+        """Go on reading, or rest."""
+        self.reading = on
+        if on and self._parked:
+            self._parked = False
+            self.engine.post(self._readable)
+        self._watch()
+
+    def want_room(self) -> None:
+        """Tell the owner as soon as the kernel takes bytes again."""
+        self._writable_wanted = True
+        self._watch()
+
+    def _watch(self) -> None:
+        if self.closed or self._parked:
+            return
+        read = READ if self.reading and self.peer_end is None else 0
+        write = WRITE if self.out or self._writable_wanted else 0
+        self.engine.watch(self.sock, read | write, self._ready)
+
+    def _ready(self, ready: int) -> None:
+        if ready & WRITE or (ready & BROKEN and self.out):
+            self._room()
+        if self.closed:
+            return
+        if ready & (READ | BROKEN) and self.reading and self.peer_end is None:
+            self._readable()
+        elif ready & BROKEN:
+            self._park()
+
+    def _park(self) -> None:
+        """The peer is gone and we do not read now: what is left is read later, without a busy loop until then."""
+        self._parked = True
+        self.engine.unwatch(self.sock)
+
+    def _readable(self) -> None:
+        if self.closed or self.peer_end is not None:
+            return
+        data, how = b"", None
+        with self.lock:
+            try:
+                size = self.sock.recv_into(self.engine.buffer)
+            except BlockingIOError:
+                return
+            except OSError:
+                how = self._peer_ended("RST")
+            else:
+                data = bytes(self.engine.buffer[:size])
+                how = None if data else self._peer_ended("FIN")
+                if data:
+                    self.owner.read(self, data)
+        if how is None:
+            self.owner.got(self, data)
+        else:
+            self._after_peer_end(how)
+
+    def _peer_ended(self, how: How) -> How:
+        self.peer_end = how
+        self.owner.peer_ended(self, how)
+        return how
+
+    def _after_peer_end(self, how: How) -> None:
+        if how == "RST":
+            self._close()
+        self.owner.got_end(self, how)
+        self._close_when_over()
+
+    def write(self, chunk: Chunk) -> None:
+        """Hand bytes over, now or as soon as the kernel takes them. After an end they are dropped."""
+        if self.writable and chunk.data:
+            self.out.append(chunk)
+            self.out_bytes += len(chunk.data)
+            if len(self.out) == 1:
+                self._flush()
+
+    def _room(self) -> None:
+        self._writable_wanted = False
+        self._flush()
+        if not self.closed:
+            self.owner.room(self)
+
+    def _flush(self) -> None:
+        while self.out and not self.closed:
+            if not self._send(self.out[0]):
+                break
+        if not self.out and not self.closed:
+            self._end_when_due()
+        self._watch()
+
+    def _send(self, chunk: Chunk) -> bool:
+        """Hand over what the kernel takes of the first chunk; False when it takes no more now."""
+        with self.lock:
+            rest = memoryview(chunk.data)[self._taken :] if self._taken else chunk.data
+            try:
+                count = self.sock.send(rest)
+            except BlockingIOError:
+                return False
+            except OSError:
+                broken = self.peer_end != "RST"
+                if broken:
+                    self._peer_ended("RST")
+            else:
+                self._account(chunk, count)
+                return True
+        if broken:
+            self._after_peer_end("RST")
+        return False
+
+    def _account(self, chunk: Chunk, count: int) -> None:
+        whole = count == len(chunk.data)
+        data = chunk.data if whole else chunk.data[self._taken : self._taken + count]
+        self.out_bytes -= count
+        self._taken += count
+        if self._taken == len(chunk.data):
+            self.out.popleft()
+            self._taken = 0
+        self.owner.wrote(self, data, chunk)
+
+    def end(self, how: How, faults: tuple[str, ...] = ()) -> None:
+        """End with FIN or RST, after the bytes before it. An RST overtakes a FIN that still waits."""
+        if self.closed or self.our_end == "RST" or (how == "FIN" and not self.writable):
+            return
+        self._wanted = (how, faults)
+        if how == "RST":
+            self._linger_until = time.monotonic() + LONGEST_LINGER
+            self.engine.call_at(self._linger_until, self._linger)
+        if not self.out:
+            self._end_when_due()
+        self._watch()
+
+    def _end_when_due(self) -> None:
+        if self._wanted is None or self.closed:
+            return
+        how, faults = self._wanted
+        if how == "RST":
+            self._linger()
+        else:
+            self._wanted = None
+            self.fin(faults)
+
+    def fin(self, faults: tuple[str, ...] = ()) -> None:
+        """Send FIN now; from any thread when nothing waits in `out`."""
+        with self.lock:
+            if self.closed or self.our_end is not None or self._wanted is not None:
+                return
+            try:
+                self.sock.shutdown(_socket.SHUT_WR)
+            except OSError:
+                return  # the peer's RST was quicker; reading tells of it
+            self.our_end = "FIN"
+            self.owner.we_ended(self, "FIN", faults)
+        self._close_when_over()
+
+    def _linger(self) -> None:
+        """Reset as soon as nothing is unsent."""
+        if self.closed or self._wanted is None or self._wanted[0] != "RST":
+            return
+        now = time.monotonic()
+        if now < self._linger_until and (self.out or _not_sent(self.sock)):
+            if not self.out:
+                self.engine.call_at(now + _LINGER_AGAIN, self._linger)
+            return
+        self.reset(self._wanted[1])
+
+    def reset(self, faults: tuple[str, ...] = ()) -> None:
+        """Send RST now, whatever waits."""
+        with self.lock:
+            if self.closed:
+                return
+            self.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET_ON_CLOSE)
+            self.our_end = "RST"
+            self._close()
+            self.owner.we_ended(self, "RST", faults)
+
+    def _close_when_over(self) -> None:
+        """Both have ended: nothing can come or go any more."""
+        if self.peer_end == "FIN" and self.our_end == "FIN" and not self.closed:
+            if self.engine.here:
+                self._close()
+            else:
+                self.engine.post(self._close)
+
+    def drop(self) -> None:
+        """Forget what waits to be handed over."""
+        self.out.clear()
+        self.out_bytes = self._taken = 0
+        self._wanted = None
+
+    def abandon(self) -> None:
+        """At teardown: FIN, read what is there, close; waits for no peer."""
+        if self.closed:
+            return
+        self.drop()
+        self.fin()
+        self._read_the_rest()
+        self._close()
+
+    def _read_the_rest(self) -> None:
+        for _ in range(64):
+            if self.closed or self.peer_end is not None or not self._drain_once():
+                return
+
+    def _drain_once(self) -> Literal[0] | int:
+        with self.lock:
+            try:
+                size = self.sock.recv_into(self.engine.buffer)
+            except OSError:
+                return 0
+            if size:
+                self.owner.read(self, bytes(self.engine.buffer[:size]))
+            else:
+                self._peer_ended("FIN")
+            return size
+
+    def _close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.drop()
+            self.engine.close(self.sock)

@@ -1,0 +1,218 @@
+"""The one thread that all servers and proxies of a process share.
+
+Law: what happens on sockets happens here, in order, and nothing here waits for a peer. Two things cross the thread: calls
+downwards (`call`, `post`), and the journal upwards. A callback that fails is kept in `crashes`; the thread goes on.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .._wire.schedule import Schedule
+from .journal import Journal
+from .poller import READ, make_poller
+
+__all__ = ["Engine", "Timer", "current_engine"]
+
+READ_SIZE = 256 << 10
+
+T = TypeVar("T")
+
+
+class Timer:
+    """A call at a time, which may be cancelled from any thread."""
+
+    __slots__ = ("cancelled", "function")
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Do not call; harmless when it was called already."""
+        self.cancelled = True
+
+
+class _Call:
+    """A call from another thread, with its answer."""
+
+    __slots__ = ("answer", "done", "error", "function")
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.answer: object = None
+        self.error: BaseException | None = None
+
+    def __call__(self) -> None:
+        try:
+            self.answer = self.function()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.release()
+
+
+class Engine:
+    """A loop over non-blocking sockets in a daemon thread."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+        self.buffer = memoryview(bytearray(READ_SIZE))
+        self.crashes: list[BaseException] = []
+        self.sockets: set[_socket.socket] = set()
+        self.when_closed: list[Callable[[], object]] = []
+        self.pid = os.getpid()
+        self._poller = make_poller()
+        self._callbacks: dict[int, Callable[[int], object]] = {}
+        self._timers: Schedule[Timer] = Schedule()
+        self._calls: deque[Callable[[], object]] = deque()
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
+        self._poller.watch(self._wake_reader, READ)
+        self._callbacks[self._wake_reader] = self._drain_pipe
+        self._thread = threading.Thread(target=self._run, name="netfixtures engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def here(self) -> bool:
+        """Whether this is the engine's own thread."""
+        return threading.get_ident() == self._thread.ident
+
+    @property
+    def alive(self) -> bool:
+        """False in a child made by `fork`: the thread stayed behind."""
+        return self.pid == os.getpid()
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Call on the engine's thread and return the answer; inline when already there. Never call it under the lock."""
+        if self.here:
+            return function(*args)
+        call = _Call(lambda: function(*args))
+        self.post(call)
+        call.done.acquire()
+        if call.error is not None:
+            raise call.error
+        return call.answer  # type: ignore[return-value]
+
+    def post(self, function: Callable[[], object]) -> None:
+        """Call on the engine's thread soon; waits for nothing."""
+        self._calls.append(function)
+        try:
+            os.write(self._wake_writer, b"!")
+        except BlockingIOError:
+            return  # the pipe is full, so the thread is about to wake anyway
+
+    def call_at(self, at: float, function: Callable[[], object]) -> Timer:
+        """Call at a time; on the engine's thread only."""
+        timer = Timer(function)
+        self._timers.add(at, timer)
+        return timer
+
+    def call_later(self, seconds: float, function: Callable[[], object]) -> Timer:
+        """Call after `seconds`; from any thread."""
+        timer = Timer(function)
+        at = time.monotonic() + seconds
+        self.post(lambda: self._timers.add(at, timer))
+        return timer
+
+    def adopt(self, sock: _socket.socket) -> _socket.socket:
+        """Make the socket non-blocking, and remember it for the case of a `fork`."""
+        sock.setblocking(False)
+        self.sockets.add(sock)
+        return sock
+
+    def watch(self, sock: _socket.socket, interest: int, callback: Callable[[int], object]) -> None:
+        """Call `callback(ready)` when the socket is ready for what it is watched for, or broken."""
+        fd = sock.fileno()
+        self._callbacks[fd] = callback
+        self._poller.watch(fd, interest)
+
+    def unwatch(self, sock: _socket.socket) -> None:
+        """Stop watching."""
+        if self._callbacks.pop(sock.fileno(), None) is not None:
+            self._poller.forget(sock.fileno())
+
+    def close(self, sock: _socket.socket) -> None:
+        """Close a socket that was adopted; a descriptor is free again."""
+        self.unwatch(sock)
+        self.sockets.discard(sock)
+        sock.close()
+        waiting, self.when_closed = self.when_closed, []
+        for function in waiting:
+            function()
+
+    def _run(self) -> None:
+        while True:
+            for fd, ready in self._poller.wait(self._patience()):
+                callback = self._callbacks.get(fd)
+                if callback is not None:
+                    self._guard(callback, ready)
+            self._run_calls()
+            self._run_timers()
+
+    def _patience(self) -> float | None:
+        if self._calls:
+            return 0.0
+        next_at = self._timers.next_at
+        return None if next_at is None else max(0.0, next_at - time.monotonic())
+
+    def _run_calls(self) -> None:
+        for _ in range(len(self._calls)):
+            self._guard(self._calls.popleft())
+
+    def _run_timers(self) -> None:
+        while (entry := self._timers.pop(time.monotonic())) is not None:
+            if not entry[1].cancelled:
+                self._guard(entry[1].function)
+
+    def _guard(self, function: Callable[..., object], *args: object) -> None:
+        try:
+            function(*args)
+        except Exception as error:
+            self.crashes.append(error)
+            self.journal.touch()
+
+    def _drain_pipe(self, ready: int) -> None:
+        os.read(self._wake_reader, 4096)
+
+    def leave_behind(self) -> None:
+        """In a child made by `fork`: close this process's copies; the parent's sockets are not touched."""
+        for sock in self.sockets:
+            sock.close()
+        self._poller.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+
+_current: Engine | None = None
+_starting = threading.Lock()
+
+
+def current_engine() -> Engine:
+    """The engine of this process; started at first use, it lives as long as the process."""
+    global _current
+    with _starting:
+        if _current is None:
+            _current = Engine()
+        return _current
+
+
+def _after_fork() -> None:
+    global _current, _starting
+    _starting = threading.Lock()
+    engine, _current = _current, None
+    if engine is not None:
+        engine.leave_behind()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

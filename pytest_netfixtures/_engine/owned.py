@@ -1,0 +1,135 @@
+"""What every connection of a server of ours has: a link, a record, an inbox.
+
+Law: the engine reads into the inbox and writes down; `.sent` is what was read, `.delivered` what was taken. It knows
+neither who takes it nor any waiting.
+"""
+
+from __future__ import annotations
+
+import _socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from .._wire.entries import (
+    TO_CLIENT,
+    TO_SERVER,
+    Address,
+    Delivered,
+    Direction,
+    How,
+    LegEnded,
+    LegOpened,
+    Sent,
+)
+from .link import Chunk, Link
+
+if TYPE_CHECKING:
+    from .endpoint import TcpEndpoint
+
+__all__ = ["INBOX_BYTES", "OwnConnection"]
+
+INBOX_BYTES = 1 << 20
+"""Above it reading rests until something has been taken."""
+
+
+class OwnConnection:
+    """One connection, as its server's engine sees it."""
+
+    _clock = staticmethod(time.monotonic)
+
+    def __init__(self, server: TcpEndpoint, sock: _socket.socket, peer: Address, number: int) -> None:
+        self.server = server
+        self.number = number
+        self.peer = peer
+        self.id = server.scope.identity()
+        self.opened_before = False
+        self._scope = server.scope
+        self._book = server.scope.book
+        self._lock = self._book.lock
+        self._news = threading.Condition(self._lock)
+        self._inbox = bytearray()
+        self._sent = {TO_SERVER: 0, TO_CLIENT: 0}
+        self._taken = 0
+        self.released = False
+        self._link = Link(server.scope.engine, sock, self)
+
+    def start(self) -> None:
+        """Written down and read from now on."""
+        with self._lock:
+            self._book.write(self.opened(False)[0])
+        self._link.read(True)
+
+    def opened(self, before: bool) -> list[LegOpened]:
+        """The entry that says that this connection is open."""
+        at, name, server = time.monotonic(), self.server.name, self.server.address
+        return [LegOpened(at, self.id, name, self.number, "client", "tcp", self.peer[:2], server, before)]
+
+    def read(self, link: Link, data: bytes) -> None:
+        self._write_sent(TO_SERVER, data)
+        self._inbox += data
+        self._news.notify_all()
+
+    def got(self, link: Link, data: bytes) -> None:
+        if len(self._inbox) > INBOX_BYTES:
+            link.read(False)
+
+    def peer_ended(self, link: Link, how: How) -> None:
+        self._book.write(LegEnded(time.monotonic(), self.id, "client", "peer", how))
+        self._news.notify_all()
+
+    def got_end(self, link: Link, how: How) -> None:
+        """Nothing is to be done: the handler finds the end when it reads."""
+
+    def wrote(self, link: Link, data: bytes, chunk: Chunk) -> None:
+        self._write_sent(TO_CLIENT, data)
+
+    def we_ended(self, link: Link, how: How, faults: tuple[str, ...]) -> None:
+        self._book.write(LegEnded(time.monotonic(), self.id, "client", "us", how, faults))
+        self._news.notify_all()
+
+    def room(self, link: Link) -> None:
+        with self._lock:
+            self._news.notify_all()
+
+    def release(self) -> None:
+        """The server is closed: every wait ends."""
+        with self._lock:
+            self.released = True
+            self._news.notify_all()
+
+    def abandon(self) -> None:
+        """Teardown: end without waiting for the peer; on the engine's thread."""
+        self.release()
+        self._link.abandon()
+
+    def cut(self, reset: bool) -> None:
+        """End now, with FIN or RST; on the engine's thread."""
+        self._link.reset() if reset else self._link.end("FIN")
+
+    @property
+    def open(self) -> bool:
+        """Whether the connection still exists here."""
+        return not self._link.closed
+
+    def _write_sent(self, direction: Direction, data: bytes) -> None:
+        now, offset = time.monotonic(), self._sent[direction]
+        self._book.write(Sent(now, self.id, direction, offset, len(data)), data)
+        if direction == TO_CLIENT:
+            self._book.write(Delivered(now, self.id, direction, offset, len(data), now), data)
+        self._sent[direction] = offset + len(data)
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self._inbox[:size])
+        del self._inbox[:size]
+        if data:
+            now = time.monotonic()
+            self._book.write(Delivered(now, self.id, TO_SERVER, self._taken, len(data), now), data)
+            self._taken += len(data)
+        if not self._link.reading and not self._link.closed and len(self._inbox) <= INBOX_BYTES // 2:
+            self._scope.engine.post(self._read_on)
+        return data
+
+    def _read_on(self) -> None:
+        if not self._link.closed:
+            self._link.read(True)

@@ -1,0 +1,336 @@
+"""One connection through a proxy: two links, the faults between them, and a schedule.
+
+Law: what a link reads becomes an event, the pipeline says what is to be carried out and when, the schedule waits, and the
+other link does it. This is where the proxy's story is told; it decides nothing by itself but back-pressure: reading rests
+while more than `queue_bytes` wait in one direction.
+"""
+
+from __future__ import annotations
+
+import _socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .._wire.entries import (
+    DIRECTIONS,
+    TO_CLIENT,
+    TO_SERVER,
+    Address,
+    Delivered,
+    Direction,
+    Fired,
+    How,
+    LegEnded,
+    LegFailed,
+    LegOpened,
+    LegOpening,
+    Sent,
+    Side,
+)
+from .._wire.events import Data, Event, Fin, Rst, Wake
+from .._wire.pipeline import Armed, Fire, Out, Pipeline, opposite
+from .._wire.schedule import Schedule
+from .link import Chunk, Link, tune
+from .loop import Timer
+from .upstream import Dial, address_of
+
+if TYPE_CHECKING:
+    from .tcp_proxy import TcpProxy
+
+__all__ = ["ProxiedConnection"]
+
+SLOW_FAULT = 0.5
+"""A call of a fault that takes longer is reported by name: it holds up every server and proxy."""
+
+
+class ProxiedConnection:
+    """A client, an upstream, and what is on the way between them. For the engine's thread."""
+
+    def __init__(self, proxy: TcpProxy, sock: _socket.socket, peer: Address, number: int) -> None:
+        self.proxy = proxy
+        self.number = number
+        self.peer = peer
+        self.id = proxy.scope.identity()
+        self.opened_before = False
+        self.engine = proxy.scope.engine
+        self.book = proxy.scope.book
+        self.client = Link(self.engine, sock, self)
+        self.server: Link | None = None
+        self.connected = False
+        self._upstream: tuple[str, int] = ("", 0)
+        self._local: tuple[str, int] = ("", 0)
+        self._dial = Dial(self.engine, self._connecting, self._connected, self._unreachable)
+        self._pipeline = Pipeline(number, (*proxy.scope.key, proxy.name), self.id)
+        for armed in proxy.armed:
+            self._pipeline.arm(armed)
+        self._schedule: Schedule[Out] = Schedule()
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
+        self._scheduled = dict.fromkeys(DIRECTIONS, 0)
+        self._sent = dict.fromkeys(DIRECTIONS, 0)
+        self._delivered = dict.fromkeys(DIRECTIONS, 0)
+        self._over: dict[Direction, Event | None] = dict.fromkeys(DIRECTIONS)
+        self._paused = proxy.paused
+
+    # Opening.
+
+    def start(self) -> None:
+        """Written down; then the upstream is connected, and only then the client is read."""
+        tune(self.client.sock)
+        with self.book.lock:
+            self.book.write(self._entry_of_leg(LegOpened, "client"))
+        self._dial.start(*address_of(self.proxy.upstream))
+
+    def opened(self, before: bool) -> list[LegOpened]:
+        """The entries that say which legs are open."""
+        legs: list[Side] = [] if self.client.closed else ["client"]
+        if self.server is not None and not self.server.closed:
+            legs.append("server")
+        return [self._entry_of_leg(LegOpened, leg, before) for leg in legs]
+
+    def _entry_of_leg(self, kind: type[Any], leg: Side, *before: bool) -> Any:
+        client, server = (
+            (self.peer[:2], self.proxy.address) if leg == "client" else (self._local, self._upstream)
+        )
+        return kind(
+            time.monotonic(), self.id, self.proxy.name, self.number, leg, "tcp", client, server, *before
+        )
+
+    def _connected(self, sock: _socket.socket) -> None:
+        self.server = Link(self.engine, sock, self)
+        with self.book.lock:
+            self.book.write(self._entry_of_leg(LegOpened, "server"))
+        self.connected = True
+        self._carry(self._ask(self._pipeline.open, time.monotonic()))
+        self.client.read(True)
+        self.server.read(True)
+
+    def _connecting(self, local: tuple[str, int], upstream: tuple[str, int]) -> None:
+        self._local, self._upstream = local, upstream
+        self.book.write(self._entry_of_leg(LegOpening, "server"))
+
+    def _unreachable(self, reason: str, refused: bool) -> None:
+        self._over = dict.fromkeys(DIRECTIONS, Fin(0.0, whole=True))
+        with self.book.lock:
+            self.book.write(LegFailed(time.monotonic(), self.id, "server", refused, reason))
+        self.proxy.scope.note(f"{self.proxy.name} cannot reach its upstream: {reason}", self.id)
+        if self.proxy.on_unreachable == "reset":
+            self.client.reset()
+        elif self.proxy.on_unreachable == "close":
+            self.client.end("FIN")
+            self.client.read(True)
+
+    # What the links tell.
+
+    def read(self, link: Link, data: bytes) -> None:
+        direction = self._from(link)
+        self.book.write(Sent(time.monotonic(), self.id, direction, self._sent[direction], len(data)), data)
+        self._sent[direction] += len(data)
+
+    def got(self, link: Link, data: bytes) -> None:
+        direction = self._from(link)
+        if self._over[direction] is None:
+            self._feed(direction, Data(time.monotonic(), data))
+        self._balance(direction)
+
+    def peer_ended(self, link: Link, how: How) -> None:
+        self.book.write(LegEnded(time.monotonic(), self.id, self._side(link), "peer", how))
+
+    def got_end(self, link: Link, how: How) -> None:
+        if self.connected:
+            now = time.monotonic()
+            self._feed(self._from(link), Fin(now) if how == "FIN" else Rst(now))
+
+    def wrote(self, link: Link, data: bytes, chunk: Chunk) -> None:
+        direction = opposite(self._from(link))
+        offset, now = self._delivered[direction], time.monotonic()
+        self.book.write(Delivered(now, self.id, direction, offset, len(data), chunk.due, chunk.faults), data)
+        self._delivered[direction] = offset + len(data)
+
+    def we_ended(self, link: Link, how: How, faults: tuple[str, ...]) -> None:
+        self.book.write(LegEnded(time.monotonic(), self.id, self._side(link), "us", how, faults))
+
+    def room(self, link: Link) -> None:
+        self._balance(opposite(self._from(link)))
+
+    def _side(self, link: Link) -> Side:
+        return "client" if link is self.client else "server"
+
+    def _from(self, link: Link) -> Direction:
+        return TO_SERVER if link is self.client else TO_CLIENT
+
+    def _receiver(self, direction: Direction) -> Link:
+        link = self.server if direction == TO_SERVER else self.client
+        assert link is not None
+        return link
+
+    # Events on their way.
+
+    def _feed(self, direction: Direction, event: Event) -> None:
+        if self._pipeline.rows[direction]:
+            self._carry(self._ask(self._pipeline.feed, direction, event))
+        else:
+            self._carry([Out(direction, event)])
+
+    def _ask(self, function: Callable[..., list[Out]], *args: Any) -> list[Out]:
+        """Call into the faults; one that raises resets the connection and fails the test."""
+        began = time.monotonic()
+        try:
+            outs = function(*args)
+        except Exception as error:
+            self.proxy.scope.fail(error)
+            self.cut(reset=True)
+            return []
+        if (took := time.monotonic() - began) > SLOW_FAULT:
+            faults = ", ".join(repr(armed.fault) for armed in self.proxy.armed)
+            self.proxy.scope.note(
+                f"a call of a fault took {took:.1f} s and held up everything: one of {faults}", self.id
+            )
+        return outs
+
+    def _carry(self, outs: list[Out]) -> None:
+        """Do what is due, in order, and put the rest on the schedule."""
+        for out in outs:
+            if not self._paused and not len(self._schedule) and out.event.at <= time.monotonic():
+                self._do(out)
+            else:
+                self._schedule.add(out.event.at, out)
+                self._scheduled[out.direction] += _size(out.event)
+        self._run_schedule()
+
+    def _run_schedule(self) -> None:
+        while not self._paused and (entry := self._schedule.pop(time.monotonic())) is not None:
+            self._scheduled[entry[1].direction] -= _size(entry[1].event)
+            self._do(entry[1])
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        at = None if self._paused else self._schedule.next_at
+        if self._timer is not None and (at is None or at < self._timer_at):
+            self._timer.cancel()
+            self._timer = None
+        if at is not None and self._timer is None:
+            self._timer, self._timer_at = self.engine.call_at(at, self._due), at
+
+    def _due(self) -> None:
+        self._timer = None
+        self._run_schedule()
+        for direction in DIRECTIONS:
+            self._balance(direction)
+
+    def _do(self, out: Out) -> None:
+        for fire in out.fires:
+            self._tell(fire)
+        event = out.event
+        if isinstance(event, Wake):
+            if out.stage is not None:
+                self._carry(self._ask(self._pipeline.wake, out.stage, event.at))
+        elif self._over[out.direction] is None or self._resets_the_rest(out):
+            self._act(out.direction, event, out.faults)
+
+    def _tell(self, fire: Fire) -> None:
+        with self.book.lock:
+            self.book.write(Fired(time.monotonic(), self.id, *fire))
+
+    def _resets_the_rest(self, out: Out) -> bool:
+        over = self._over[out.direction]
+        return isinstance(out.event, Rst) and isinstance(over, Fin) and not over.whole
+
+    def _act(self, direction: Direction, event: Event, faults: tuple[str, ...]) -> None:
+        receiver = self._receiver(direction)
+        if isinstance(event, Data):
+            receiver.write(Chunk(event.data, event.at, faults))
+        elif isinstance(event, Fin):
+            self._end(direction, event, "FIN", event.whole, faults)
+        elif isinstance(event, Rst):
+            self._end(direction, event, "RST", event.whole, faults)
+
+    def _end(
+        self, direction: Direction, event: Event, how: How, whole: bool, faults: tuple[str, ...]
+    ) -> None:
+        self._over[direction] = event
+        self._receiver(direction).end(how, faults)
+        if whole:
+            self._over[opposite(direction)] = event
+            self._receiver(opposite(direction)).end(how, faults)
+        for way in DIRECTIONS:
+            self._balance(way)
+
+    def _balance(self, direction: Direction) -> None:
+        """Rest reading while too much waits; go on when half of it is gone, or when it is only to be dropped."""
+        sender = self.client if direction == TO_SERVER else self.server
+        if sender is None or sender.closed or not self.connected:
+            return
+        waiting = 0 if self._over[direction] else self._waiting(direction)
+        if waiting > self.proxy.queue_bytes:
+            sender.read(False)
+        elif not sender.reading and waiting <= self.proxy.queue_bytes // 2:
+            sender.read(True)
+
+    def _waiting(self, direction: Direction) -> int:
+        held = self._pipeline.held_bytes(direction)
+        return self._scheduled[direction] + held + self._receiver(direction).out_bytes
+
+    # What the proxy asks for.
+
+    @property
+    def open(self) -> bool:
+        """Whether either leg still exists."""
+        return not self.client.closed or (self.server is not None and not self.server.closed)
+
+    def add(self, armed: Armed) -> None:
+        """A fault more, from now on."""
+        if self.connected:
+            self._carry(self._ask(self._pipeline.add, armed, time.monotonic()))
+        else:
+            self._pipeline.arm(armed)
+
+    def lift(self, armed: Armed) -> None:
+        """A fault less; what it held goes on."""
+        self._carry(self._ask(self._pipeline.lift, armed, time.monotonic()))
+        for direction in DIRECTIONS:
+            self._balance(direction)
+
+    def pause(self, on: bool) -> None:
+        """Carry nothing out, or go on."""
+        self._paused = on
+        self._run_schedule()
+        for direction in DIRECTIONS:
+            self._balance(direction)
+
+    def cut(self, reset: bool) -> None:
+        """End both legs now; what waits is not delivered."""
+        self._drop()
+        event: Event = Rst(0.0) if reset else Fin(0.0, whole=True)
+        for direction in DIRECTIONS:
+            self._over[direction] = event
+        for link in (self.client, self.server):
+            if link is not None and not link.closed:
+                link.drop()
+                link.reset() if reset else link.end("FIN")
+                if not link.closed:
+                    link.read(True)
+
+    def abandon(self) -> None:
+        """End at teardown: what is scheduled stays undelivered, and nobody is waited for."""
+        self._drop()
+        for link in (self.client, self.server):
+            if link is not None:
+                link.abandon()
+
+    def _drop(self) -> None:
+        self._dial.stop()
+        self._schedule.clear()
+        self._set_timer()
+        lost = {way: self._sent[way] - self._delivered[way] for way in DIRECTIONS}
+        for way, count in lost.items():
+            if self._scheduled[way] or self._pipeline.held_bytes(way):
+                self.proxy.scope.note(
+                    f"{count} bytes {way} of connection {self.number} were never delivered", self.id
+                )
+            self._scheduled[way] = 0
+
+
+def _size(event: Event) -> int:
+    return len(event.data) if isinstance(event, Data) else 0

@@ -1,0 +1,236 @@
+"""TCP servers of ours: echo, a handler for each connection, the test itself, and one that is deaf.
+
+Law: a server says what becomes of a connection that it accepted, and nothing else.
+"""
+
+from __future__ import annotations
+
+import _socket
+from collections import deque
+from collections.abc import Sequence
+
+from .._errors import ServerError
+from .._wire.checks import check_choice
+from .._wire.entries import TO_SERVER, Address, Delivered, How
+from .connection import ServerConnection
+from .endpoint import Live, TcpEndpoint
+from .handlers import Handler, HandlerThread, join_all
+from .link import Chunk, Link, tune
+from .owned import INBOX_BYTES, OwnConnection
+from .ports import Port
+from .scope import Scope
+
+__all__ = ["DeafServer", "TcpEcho", "TcpServer"]
+
+
+class _EchoConnection(OwnConnection):
+    """Sends back what it gets; lives on the engine's thread alone."""
+
+    prefix = b""
+
+    def start(self) -> None:
+        super().start()
+        self._link.write(Chunk(self.prefix, 0.0))
+
+    def read(self, link: Link, data: bytes) -> None:
+        super().read(link, data)
+        self._inbox.clear()
+        offset = self._sent[TO_SERVER] - len(data)
+        now = self._clock()
+        self._book.write(Delivered(now, self.id, TO_SERVER, offset, len(data), now), data)
+
+    def got(self, link: Link, data: bytes) -> None:
+        link.write(Chunk(data, self._clock()))
+        if link.out_bytes > INBOX_BYTES:
+            link.read(False)
+
+    def room(self, link: Link) -> None:
+        if not link.reading and link.out_bytes <= INBOX_BYTES // 2:
+            link.read(True)
+
+    def got_end(self, link: Link, how: How) -> None:
+        link.end("FIN")
+
+
+class TcpEcho(TcpEndpoint):
+    """A TCP server that sends back what it gets, after `prefix` when a connection opens."""
+
+    kind = "tcp_echo"
+
+    def __init__(
+        self,
+        scope: Scope,
+        prefix: bytes = b"",
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if not isinstance(prefix, bytes):
+            raise TypeError(f"prefix is {prefix!r}; expected bytes, such as b'220 ready\\r\\n'")
+        self.prefix = prefix
+        super().__init__(scope, host=host, port=port, name=name)
+
+    def _connect(self, sock: _socket.socket, peer: Address, number: int) -> Live:
+        tune(sock)
+        connection = _EchoConnection(self, sock, peer, number)
+        connection.prefix = self.prefix
+        return connection
+
+
+class TcpServer(TcpEndpoint):
+    """A TCP server with a handler for each connection, with a list of handlers, or driven by the test.
+
+    `handler` is a function of the connection, run in a thread; or a list of them, the n-th for the n-th connection, and
+    `then` says what becomes of later ones: `"error"` (the test fails), `"refuse"` (nobody listens any more) or `"repeat"`
+    (the list starts again); or None: the test takes connections with `accept()`.
+    """
+
+    kind = "tcp_server"
+
+    def __init__(
+        self,
+        scope: Scope,
+        handler: Handler | Sequence[Handler] | None = None,
+        *,
+        then: str = "error",
+        strict: bool = False,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        name: str | None = None,
+    ) -> None:
+        check_choice("then", then, ("error", "refuse", "repeat"))
+        self._handlers = _handlers_of(handler)
+        self._each = callable(handler)
+        self._then = then
+        self._strict = strict
+        self._threads: list[HandlerThread] = []
+        self._accepted_by_test: deque[ServerConnection] = deque()
+        super().__init__(scope, host=host, port=port, name=name)
+
+    @property
+    def results(self) -> list[object]:
+        """What the handlers returned, in the order of the connections; None for one that still runs."""
+        return [thread.result for thread in self._threads]
+
+    def accept(self, within: float | None = None) -> ServerConnection:
+        """The next connection, for a test that is the server itself. Raises WaitTimeout when none comes.
+
+        Raises TypeError when the server has handlers: they take the connections.
+        """
+        __tracebackhide__ = True
+        if self._handlers:
+            raise TypeError(
+                f"{self!r} has handlers; expected tcp_server() without one: accept() is for the test as server"
+            )
+        self.scope.wait_until(
+            lambda: self._accepted_by_test,
+            within,
+            lambda: f"no connection came to {self!r}; expected one: did the client connect?",
+        )
+        return self._accepted_by_test.popleft()
+
+    def close(self) -> None:
+        super().close()
+        join_all([thread.thread for thread in self._threads])
+
+    def _connect(self, sock: _socket.socket, peer: Address, number: int) -> Live:
+        tune(sock)
+        return _Handled(self, sock, peer, number)
+
+    def serve(self, connection: ServerConnection) -> None:
+        """Give a new connection to who takes it; on the engine's thread."""
+        if not self._handlers:
+            self._accepted_by_test.append(connection)
+            self.scope.engine.journal.touch()
+        elif (handler := self._handler(connection.number)) is not None:
+            self._run(handler, connection)
+        else:
+            self._one_too_many(connection)
+
+    def _handler(self, number: int) -> Handler | None:
+        if self._each or self._then == "repeat":
+            return self._handlers[(number - 1) % len(self._handlers)]
+        if self._then == "refuse" and number == len(self._handlers):
+            self._listener.refuse()
+        return self._handlers[number - 1] if number <= len(self._handlers) else None
+
+    def _run(self, handler: Handler, connection: ServerConnection) -> None:
+        thread = HandlerThread(self.scope, handler, connection, self._strict)
+        self._threads.append(thread)
+        thread.thread.start()
+
+    def _one_too_many(self, connection: ServerConnection) -> None:
+        connection.cut(True)
+        if self._then == "error":
+            self.scope.fail(
+                ServerError(
+                    f"{self!r} got connection {connection.number}; expected {len(self._handlers)}, as many as it has handlers:"
+                    ' add one, or say then="refuse" or then="repeat"'
+                )
+            )
+
+
+class _Handled(ServerConnection):
+    """A connection that its server gives to a handler or to the test."""
+
+    def start(self) -> None:
+        super().start()
+        assert isinstance(self.server, TcpServer)
+        self.server.serve(self)
+
+
+def _handlers_of(handler: Handler | Sequence[Handler] | None) -> tuple[Handler, ...]:
+    if handler is None:
+        return ()
+    handlers = (handler,) if callable(handler) else tuple(handler)
+    if not handlers or not all(callable(each) for each in handlers):
+        raise TypeError(
+            f"handler is {handler!r}; expected a function of the connection, or a list of at least one"
+        )
+    return handlers
+
+
+class DeafServer:
+    """Connects succeed, nothing is ever accepted or read."""
+
+    def __init__(self, scope: Scope, *, host: str = "127.0.0.1") -> None:
+        self.scope = scope
+        self.name = scope.name("deaf_server", None)
+        self._port = Port(scope.engine, host)
+        self._sock = self._port.another()
+        self._sock.listen(4096)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """`(host, port)`."""
+        return (self._port.host, self._port.port)
+
+    @property
+    def host(self) -> str:
+        """The address that it is bound to."""
+        return self._port.host
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return self._port.port
+
+    def stop(self) -> None:
+        """Reset whoever has connected, and refuse from now on."""
+        self.scope.engine.call(self._stop)
+
+    def close(self) -> None:
+        """Stop, and give the port back."""
+        self.scope.engine.call(self._close)
+
+    def _stop(self) -> None:
+        if self._sock.fileno() >= 0:
+            self.scope.engine.close(self._sock)
+
+    def _close(self) -> None:
+        self._stop()
+        self._port.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.name} on tcp://{self.host}:{self.port}>"

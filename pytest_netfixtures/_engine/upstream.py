@@ -1,0 +1,146 @@
+"""Where a proxy connects to.
+
+Law: an upstream is an address, or anything of ours that has one; it is asked at each connect. A name is resolved at each
+connect too, in a thread of its own, because resolving blocks.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .link import tune
+from .loop import Engine, Timer
+from .poller import WRITE
+
+__all__ = ["CONNECT_SECONDS", "Dial", "address_of", "check_upstream"]
+
+CONNECT_SECONDS = 5.0
+"""How long an upstream may take to answer a connect."""
+
+_EXPECTED = "expected a server or proxy of ours, ('127.0.0.1', 6379) or '127.0.0.1:6379'"
+
+
+def check_upstream(upstream: object) -> None:
+    """Raise TypeError or ValueError unless it is, or has, an address."""
+    address_of(upstream)
+
+
+def address_of(upstream: object) -> tuple[str, int]:
+    """The `(host, port)` of an upstream, now."""
+    address: Any = getattr(upstream, "address", upstream)
+    if isinstance(address, str):
+        address = _split(address)
+    if not isinstance(address, (tuple, list)) or len(address) < 2 or not isinstance(address[0], str):
+        raise TypeError(f"upstream is {upstream!r}; {_EXPECTED}")
+    host, port = address[:2]
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536 or not host:
+        raise ValueError(f"upstream is {upstream!r}; {_EXPECTED}, with a port from 1 to 65535")
+    return host, port
+
+
+def _split(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"upstream is {text!r}; {_EXPECTED}")
+    return host.strip("[]"), int(port)
+
+
+class Dial:
+    """One attempt to connect, on the engine's thread; one of `connected` and `unreachable` is called, unless stopped."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        connecting: Callable[[tuple[str, int], tuple[str, int]], object],
+        connected: Callable[[_socket.socket], object],
+        unreachable: Callable[[str, bool], object],
+    ) -> None:
+        self._engine = engine
+        self._connecting = connecting
+        self._connected = connected
+        self._unreachable = unreachable
+        self._sock: _socket.socket | None = None
+        self._deadline: Timer | None = None
+        self._over = False
+
+    def start(self, host: str, port: int) -> None:
+        """Connect, within 5 s; a name is resolved in a thread first."""
+        self._deadline = self._engine.call_at(time.monotonic() + CONNECT_SECONDS, self._too_late)
+        family = _family(host)
+        if family is not None:
+            self._connect(family, (host, port))
+        else:
+            look_up = threading.Thread(
+                target=self._look_up, args=(host, port), name=f"netfixtures resolver {host}", daemon=True
+            )
+            look_up.start()
+
+    def stop(self) -> None:
+        """Give up; nothing is called any more."""
+        self._over = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._sock is not None:
+            self._engine.close(self._sock)
+            self._sock = None
+
+    def _look_up(self, host: str, port: int) -> None:
+        try:
+            family, _, _, _, address = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)[0]
+        except OSError as problem:
+            reason = f"{host} does not resolve: {problem}"
+            self._engine.post(lambda: self._fail(reason, False))
+        else:
+            self._engine.post(lambda: self._connect(family, address))
+
+    def _connect(self, family: int, address: Any) -> None:
+        if self._over:
+            return
+        self._sock = sock = self._engine.adopt(_socket.socket(family, _socket.SOCK_STREAM))
+        tune(sock)
+        with self._engine.journal.lock:
+            code = sock.connect_ex(address)
+            self._connecting(sock.getsockname()[:2], address[:2])
+        if code in (0, errno.EINPROGRESS):
+            self._engine.watch(sock, WRITE, lambda ready: self._done(address))
+        else:
+            self._refuse(code, address)
+
+    def _done(self, address: Any) -> None:
+        sock = self._sock
+        if sock is None:
+            return
+        if code := sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR):
+            self._refuse(code, address)
+        else:
+            self._sock = None
+            self.stop()
+            self._connected(sock)
+
+    def _refuse(self, code: int, address: Any) -> None:
+        self._fail(f"{address[0]} port {address[1]}: {os.strerror(code)}", code == errno.ECONNREFUSED)
+
+    def _too_late(self) -> None:
+        self._fail(f"no answer within {CONNECT_SECONDS:g} s", False)
+
+    def _fail(self, reason: str, refused: bool) -> None:
+        if not self._over:
+            self.stop()
+            self._unreachable(reason, refused)
+
+
+def _family(host: str) -> int | None:
+    """The family of a numeric address; None for a name."""
+    for family in (_socket.AF_INET, _socket.AF_INET6):
+        try:
+            _socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return family
+    return None

@@ -1,0 +1,303 @@
+"""The maker of servers and proxies, for one test, a session or a script.
+
+Law: what a lab makes it owns, and closes in reverse order. It is usable without pytest, and knows nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from ._engine.handlers import Handler
+from ._engine.journal import Book, Sink
+from ._engine.loop import Engine, current_engine
+from ._engine.ports import Port
+from ._engine.scope import Scope
+from ._engine.servers import DeafServer, TcpEcho, TcpServer
+from ._engine.tcp_proxy import Faults, TcpProxy
+from ._engine.udp import Answers, UdpResponder
+from ._engine.waiting import beside_the_loop, refuse_to_block
+from ._errors import SetupError
+from ._wire.checks import check_count, check_seconds
+from ._wire.entries import LegOpened
+from ._wire.recorder import Recorder
+from ._wire.traffic import Traffic
+
+__all__ = ["NetLab"]
+
+
+class _Closed(Protocol):
+    """Anything that a lab owns."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+Owned = TypeVar("Owned", bound=_Closed)
+
+
+class NetLab:
+    """Makes servers and proxies, and closes all of them at the end.
+
+    `seed` is the source of every random decision, together with `node_id`. `wait` is the default deadline of all waits in
+    seconds. `record_bytes` bounds what is kept of each direction of a connection; beyond it bytes are counted.
+    `strict`: that a client has left is an error of the handler.
+
+    >>> import socket
+    >>> from pytest_netfixtures import NetLab
+    >>> with NetLab() as lab:
+    ...     server = lab.tcp_echo()
+    ...     with socket.create_connection(server.address) as client:
+    ...         client.sendall(b"ping")
+    ...         client.recv(4)
+    b'ping'
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "netlab",
+        seed: int = 0,
+        node_id: str = "",
+        wait: float = 5.0,
+        record_bytes: int = 4 << 20,
+        strict: bool = False,
+    ) -> None:
+        check_count("seed", seed, least=-(2**63), unit="as a seed")
+        check_seconds("wait", wait, positive=True)
+        check_count("record_bytes", record_bytes)
+        self.name = name
+        self.seed = seed
+        self.node_id = node_id
+        self.strict = strict
+        self.engine: Engine = current_engine()
+        self.recorder = Recorder(record_bytes)
+        self._book = Book(self.engine.journal, self.recorder)
+        self._scope = Scope(self.engine, self._book, (seed, node_id), wait)
+        self._owned: list[Any] = []
+        self.closed = False
+
+    # Servers.
+
+    def tcp_echo(
+        self, prefix: bytes = b"", *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
+    ) -> TcpEcho:
+        """A TCP server that sends back what it gets; `prefix` comes first when a connection opens."""
+        return self._own(TcpEcho(self._open(), prefix, host=host, port=port, name=name))
+
+    def tcp_server(
+        self,
+        handler: Handler | Sequence[Handler] | None = None,
+        *,
+        then: str = "error",
+        strict: bool | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        name: str | None = None,
+    ) -> TcpServer:
+        """A TCP server with a handler for each connection, a list of handlers, or (without) driven by `accept()`.
+
+        `then` says what becomes of connections beyond a list: "error", "refuse" or "repeat".
+        """
+        strict = self.strict if strict is None else strict
+        return self._own(
+            TcpServer(self._open(), handler, then=then, strict=strict, host=host, port=port, name=name)
+        )
+
+    def udp_responder(
+        self, answers: Answers = None, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
+    ) -> UdpResponder:
+        """A UDP server that answers from a table or a callable; an echo without `answers`."""
+        return self._own(UdpResponder(self._open(), answers, host=host, port=port, name=name))
+
+    def http_echo(self, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None) -> TcpServer:
+        """An HTTP server that answers every request with a JSON description of it."""
+        from ._engine.http import HttpEcho
+
+        return self._own(HttpEcho(self._open(), host=host, port=port, name=name))
+
+    # Proxies.
+
+    def tcp_proxy(
+        self,
+        upstream: object,
+        *,
+        to_server: Faults = (),
+        to_client: Faults = (),
+        on_unreachable: str = "reset",
+        queue_bytes: int = 1 << 20,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        name: str | None = None,
+    ) -> TcpProxy:
+        """A TCP proxy in front of `upstream`: a server or proxy of ours, `(host, port)` or `"host:port"`."""
+        return self._own(
+            TcpProxy(
+                self._open(),
+                upstream,
+                to_server=to_server,
+                to_client=to_client,
+                on_unreachable=on_unreachable,
+                queue_bytes=queue_bytes,
+                host=host,
+                port=port,
+                name=name,
+            )
+        )
+
+    # Places without a server.
+
+    def refused_address(self, host: str = "127.0.0.1") -> tuple[str, int]:
+        """An address where connects are refused until the lab is closed; the port is ours."""
+        port = self._own(_Refused(Port(self._open().engine, host)))
+        return port.address
+
+    def deaf_server(self, *, host: str = "127.0.0.1") -> DeafServer:
+        """Connects succeed, nothing is ever accepted or read."""
+        return self._own(DeafServer(self._open(), host=host))
+
+    # Looking.
+
+    @property
+    def wait(self) -> float:
+        """The default deadline of all waits, in seconds."""
+        return self._scope.wait
+
+    @property
+    def traffic(self) -> Traffic:
+        """An immutable snapshot of all connections of all endpoints."""
+        with self._book.lock:
+            return self.recorder.traffic()
+
+    @property
+    def endpoints(self) -> tuple[Any, ...]:
+        """Everything this lab has made and not closed, oldest first."""
+        return tuple(self._owned)
+
+    def wait_for(self, condition: Callable[[], object], within: float | None = None) -> None:
+        """Wait until `condition()` is true; looked at again at every event, and at least every 20 ms.
+
+        Raises WaitTimeout at the deadline, and NetlabError in a thread with a running event loop when it is not yet true:
+        use `wait_for_async` there.
+        """
+        __tracebackhide__ = True
+        if not condition():
+            refuse_to_block("wait_for")
+            self._scope.wait_until(condition, within, lambda: _not_true(condition))
+
+    async def wait_for_async(self, condition: Callable[[], object], within: float | None = None) -> None:
+        """`wait_for` for async code, under asyncio and trio."""
+        __tracebackhide__ = True
+        await beside_the_loop(lambda: self._scope.wait_until(condition, within, lambda: _not_true(condition)))
+
+    def mark(self, text: str) -> None:
+        """A moment of the test, for report and capture."""
+        self._scope.mark(text)
+
+    # For those who run the tests.
+
+    def add_sink(self, sink: Sink) -> None:
+        """Feed every entry to `sink` from now on; open connections are told of first."""
+        self.engine.call(self._add_sink, sink)
+
+    def remove_sink(self, sink: Sink) -> None:
+        """Feed it no more."""
+        with self._book.lock:
+            self._book.sinks = [each for each in self._book.sinks if each is not sink]
+
+    def errors(self) -> list[BaseException]:
+        """The errors of handlers, faults and callables that have not been taken yet."""
+        with self._book.lock:
+            errors = [*self._scope.errors, *self.engine.crashes]
+            self._scope.errors.clear()
+            self.engine.crashes.clear()
+        return errors
+
+    def never_fired(self) -> list[str]:
+        """The faults that had to fire and never did, as code with their place."""
+        return [text for proxy in self._proxies() for text in proxy.never_fired()]
+
+    def reset_all(self, reason: str) -> None:
+        """Reset every open connection, so that whoever waits for one returns."""
+        self._scope.note(reason)
+        for endpoint in reversed(self._owned):
+            if isinstance(endpoint, DeafServer):
+                endpoint.stop()
+            elif hasattr(endpoint, "cut"):
+                endpoint.cut(reset=True)
+
+    def forget(self) -> None:
+        """Start all records and numbers afresh; faults armed by tests are lifted, open connections stay."""
+        for endpoint in self._owned:
+            if hasattr(endpoint, "forget"):
+                endpoint.forget()
+        with self._book.lock:
+            self.recorder.forget({entry.connection for entry in self._open_entries()})
+            self._scope.in_test = True
+
+    def test_ended(self) -> None:
+        """What is armed from now on is armed by a fixture that outlives tests."""
+        self._scope.in_test = False
+
+    def close(self) -> None:
+        """Close everything in reverse order; waits for no peer. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        while self._owned:
+            endpoint = self._owned.pop()
+            if self.engine.alive:
+                endpoint.close()
+
+    def __enter__(self) -> NetLab:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.close()
+        if error is None and (errors := self.errors()):
+            raise errors[0]
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    # Inside.
+
+    def _open(self) -> Scope:
+        if self.closed:
+            raise SetupError(
+                "the lab is closed; expected an open one: make servers within the test or `with` block"
+            )
+        return self._scope
+
+    def _own(self, endpoint: Owned) -> Owned:
+        self._owned.append(endpoint)
+        return endpoint
+
+    def _proxies(self) -> list[TcpProxy]:
+        return [endpoint for endpoint in self._owned if isinstance(endpoint, TcpProxy)]
+
+    def _open_entries(self) -> list[LegOpened]:
+        listed = [endpoint.open_entries() for endpoint in self._owned if hasattr(endpoint, "open_entries")]
+        return [entry for entries in listed for entry in entries]
+
+    def _add_sink(self, sink: Sink) -> None:
+        with self._book.lock:
+            for entry in self._open_entries():
+                sink(entry, None)
+            self._book.sinks = [*self._book.sinks, sink]
+
+
+def _not_true(condition: Callable[[], object]) -> str:
+    name = getattr(condition, "__qualname__", repr(condition))
+    return f"{name} was not true; expected it to become true: look at the traffic below, or give it more time with within="
+
+
+class _Refused:
+    """A port where nobody ever listens."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self.address = (port.host, port.port)
+
+    def close(self) -> None:
+        self._port.engine.call(self._port.close)
