@@ -28,7 +28,7 @@ class Places:
             return address[0].partition("%")[0], address[1]
         name = str(address or f"the client of connection {connection}")
         if name not in self._given:
-            self._given[name] = self._free(zlib.crc32(name.encode("utf-8", "surrogateescape")))
+            self._given[name] = self._free(zlib.crc32(name.encode("utf-8", "surrogatepass")))
         return self._given[name]
 
     def _free(self, number: int) -> Place:

@@ -153,12 +153,14 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from pytest_netfixtures._pcap.file import CaptureFile
-resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
 file = CaptureFile(Path(sys.argv[1]))
 file.open()
 print([file.append(bytes([65 + n]) * 40) for n in range(5)], file.size, file.error is not None)
 file.overwrite(0, b"end")
 file.close()
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 """
 
 
@@ -193,3 +195,22 @@ def test_removing_twice_and_closing_twice_is_nothing_new(path: Path) -> None:
     path.write_bytes(b"another one")
     file.remove()
     assert path.read_bytes() == b"another one"
+
+
+def test_a_block_that_takes_two_calls_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, real = opened(path), os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real(fd, data[:9], at))
+    assert file.append(BLOCK)
+    assert path.read_bytes() == BLOCK
+    file.close()
+
+
+def test_a_disk_that_takes_nothing_and_says_nothing_is_an_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, real = opened(path), os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real(fd, data[:5], at) if at == 0 else 0)
+    assert not file.append(BLOCK)
+    assert file.error is not None and "only a part of a block" in file.error
+    assert path.read_bytes() == b""
+    file.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -327,3 +328,46 @@ def test_blocks_come_in_the_order_that_every_reader_takes(path: Path) -> None:
     head = [walk.SECTION, walk.INTERFACE, walk.JOURNAL, walk.INTERFACE]
     rest = [walk.PACKET] * 3 + [walk.INTERFACE] + [walk.PACKET] * 3 + [walk.STATISTICS] * 3
     assert kinds(path) == head + rest
+
+
+def test_a_client_port_that_is_not_known_yet_is_shown_when_it_is(path: Path) -> None:
+    scene = Scene(path)
+    scene.opening(1, ("127.0.0.1", 0), SERVER)
+    assert scene.tap.packets == 0
+    scene.opened(1, OUT, SERVER, leg="server")
+    assert scene.tap.packets == 3
+    scene.opening(2, ("127.0.0.1", 0), SERVER)
+    scene.failed(2, refused=True)
+    assert (scene.tap.packets, scene.tap.error) == (3, None)
+    assert b"UPSTREAM 127.0.0.1:46000 of 'redis' connection 1 refused" in path.read_bytes()
+    scene.tap.discard()
+
+
+def test_a_second_try_at_another_address_is_a_second_stream(path: Path) -> None:
+    scene = Scene(path)
+    scene.opening(1, ("::1", 45001), ("::1", 46000))
+    scene.failed(1, refused=True)
+    scene.opening(1, OUT, SERVER)
+    scene.opened(1, OUT, SERVER, leg="server")
+    assert (scene.tap.packets, scene.tap.connections, scene.tap.resets) == (2 + 3, 1, 1)
+    assert scene.tap.stream_of(1, "server") == 1
+    scene.tap.discard()
+
+
+def test_the_clocks_are_read_once_and_the_default_is_now(path: Path) -> None:
+    before = time.time_ns()
+    tap = Tap(path, node_id="x", comment={})
+    tap(LegOpened(time.monotonic(), 1, "redis", 1, "client", "tcp", CLIENT, SERVER), None)
+    tap.finish("passed")
+    packet = next(body for kind, body in walk.blocks(path.read_bytes()) if kind == walk.PACKET)
+    stamp = int.from_bytes(packet[4:8], "little") << 32 | int.from_bytes(packet[8:12], "little")
+    assert stamp > before - 1_000_000
+
+
+def test_a_leg_that_is_said_to_be_open_twice_has_one_handshake(path: Path) -> None:
+    scene = Scene(path)
+    for _ in range(2):
+        scene.opened(1, CLIENT, SERVER)
+    scene.failed(1, refused=True)
+    assert (scene.tap.packets, scene.tap.resets) == (3, 0)
+    scene.tap.discard()
