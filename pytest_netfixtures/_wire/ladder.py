@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from re import Pattern
 from typing import Any, Literal
 
@@ -64,14 +65,11 @@ def _choose(told: list[Row], drawing: _Drawing, room: int) -> list[int]:
 
 
 def _ends(numbers: list[int], heights: dict[int, int]) -> set[int]:
-    kept: set[int] = set()
-    for row, lines in ((numbers, OPENING_LINES), (numbers[::-1], CLOSING_LINES)):
-        for number in row:
-            lines -= heights[number]
-            if lines < 0:
-                break
-            kept.add(number)
-    return kept
+    def first(row: list[int], lines: int) -> set[int]:
+        reached = accumulate(heights[number] for number in row)
+        return {number for number, used in zip(row, reached, strict=True) if used <= lines}
+
+    return first(numbers, OPENING_LINES) | first(numbers[::-1], CLOSING_LINES)
 
 
 def _around_faults(told: list[Row], numbers: list[int]) -> list[int]:
@@ -208,9 +206,9 @@ class _Drawing:
 
     def _around(self, offset: int, c: Connection, way: Direction) -> tuple[str, str]:
         """The bytes left and right of the bar, as far as they may be shown."""
-        if self.report == "sizes":
-            return "", ""
         sent, width = self._record(c, way, "sent"), PREVIEW_COLUMNS
+        if self.report == "sizes" or offset > len(sent):
+            return "", ""
         before, after = sent[max(offset - width - 1, 0) : offset], sent[offset : offset + width + 1]
         return f' "{preview_end(before, width)}"', f'"{preview(after, width)}" '
 

@@ -89,6 +89,10 @@ class Record:
         self.room -= size
         self.budget.left -= size
 
+    def kept_bytes(self) -> int:
+        """How many bytes of the budget are in use here."""
+        return sum(map(len, self.parts)) if self.datagrams else len(self.kept)
+
     def extent(self) -> Extent:
         """What has been recorded up to now; the same object until something is added."""
         if self.last is None:

@@ -6,7 +6,7 @@ text can be read back to the same bytes. Nothing here knows connections.
 
 from __future__ import annotations
 
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 
 __all__ = ["clip", "escape", "hexdump_diff", "plain", "preview", "preview_end"]
 
@@ -26,7 +26,7 @@ def escape(data: bytes) -> str:
 def preview(data: bytes, width: int) -> str:
     """The beginning of the escaped bytes, at most `width` (4 or more) characters; `...` marks what is missing."""
     text = escape(data[: width + 1])
-    return text if len(text) <= width else _fitting(data[:width], width - 3) + "..."
+    return text if len(text) <= width else escape(data[: _fitting(data[:width], width - 3)]) + "..."
 
 
 def preview_end(data: bytes, width: int) -> str:
@@ -34,19 +34,13 @@ def preview_end(data: bytes, width: int) -> str:
     text = escape(data[-width - 1 :])
     if len(text) <= width:
         return text
-    kept = len(data)
-    while sum(len(_ESCAPED[byte]) for byte in data[kept - 1 :]) <= width - 3:
-        kept -= 1
-    return "..." + escape(data[kept:])
+    kept = _fitting(data[: -width - 1 : -1], width - 3)
+    return "..." + escape(data[len(data) - kept :])
 
 
-def _fitting(data: bytes, width: int) -> str:
-    text = ""
-    for byte in data:
-        if len(text) + len(_ESCAPED[byte]) > width:
-            break
-        text += _ESCAPED[byte]
-    return text
+def _fitting(data: bytes, width: int) -> int:
+    """How many of the first bytes fit into `width` characters."""
+    return sum(reached <= width for reached in accumulate(len(_ESCAPED[byte]) for byte in data))
 
 
 def plain(text: str) -> str:
