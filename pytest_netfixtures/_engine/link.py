@@ -230,11 +230,11 @@ class Link:
         if self.closed or self.our_end == "RST" or (how == "FIN" and not self.writable):
             return
         self._wanted = (how, faults)
-        if how == "RST":
-            self._linger_until = time.monotonic() + LONGEST_LINGER
-            self.engine.call_at(self._linger_until, self._linger)
+        self._linger_until = time.monotonic() + LONGEST_LINGER
         if not self.out:
             self._end_when_due()
+        if how == "RST" and not self.closed:
+            self.engine.call_at(self._linger_until, self._linger)
         self._watch()
 
     def _end_when_due(self) -> None:

@@ -37,6 +37,11 @@ class Timer:
     def cancel(self) -> None:
         """Do not call; harmless when it was called already."""
         self.cancelled = True
+        self.function = _nothing  # what it would have called need not be kept
+
+
+def _nothing() -> None:
+    """What a cancelled timer calls."""
 
 
 class _Call:
@@ -73,6 +78,7 @@ class Engine:
         self._poller = make_poller()
         self._callbacks: dict[int, Callable[[int], object]] = {}
         self._timers: Schedule[Timer] = Schedule()
+        self._many_timers = 64
         self._calls: deque[Callable[[], object]] = deque()
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
@@ -115,6 +121,9 @@ class Engine:
         """Call at a time; on the engine's thread only."""
         timer = Timer(function)
         self._timers.add(at, timer)
+        if len(self._timers) > self._many_timers:
+            self._timers.keep(lambda timer: not timer.cancelled)
+            self._many_timers = 64 + 2 * len(self._timers)
         return timer
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> Timer:

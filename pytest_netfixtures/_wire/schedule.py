@@ -6,7 +6,8 @@ the caller says what time it is.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -55,6 +56,11 @@ class Schedule(Generic[T]):
         while (entry := self.pop(now)) is not None:
             items.append(entry[1])
         return items
+
+    def keep(self, wanted: Callable[[T], bool]) -> None:
+        """Take everything off that is not wanted."""
+        self._heap = [entry for entry in self._heap if wanted(entry[2])]
+        heapify(self._heap)
 
     def clear(self) -> list[T]:
         """Take everything off, in order."""
