@@ -24,9 +24,9 @@ def check_seconds(field: str, value: object, *, positive: bool = False) -> None:
 def check_count(field: str, value: object, *, least: int = 0, unit: str = "bytes") -> None:
     """`value` must be a whole number, at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{field} is {value!r}; expected a whole number of {unit}")
+        raise TypeError(f"{field} is {value!r}; expected a whole number{unit and f' of {unit}'}")
     if value < least:
-        raise ValueError(f"{field} is {value!r}; expected {least} or more {unit}")
+        raise ValueError(f"{field} is {value!r}; expected {least} or more{unit and f' {unit}'}")
 
 
 def check_choice(field: str, value: object, choices: tuple[object, ...]) -> None:

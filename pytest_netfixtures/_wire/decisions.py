@@ -31,4 +31,4 @@ class Decisions:
         """A number in [0, 1) for this offset; `salt` tells several questions about one offset apart."""
         question = b"%d %s" % (offset, salt.encode())
         digest = blake2b(question, key=self._key, digest_size=8).digest()
-        return int.from_bytes(digest, "big") / 2**64
+        return (int.from_bytes(digest, "big") >> 11) / 2**53

@@ -7,6 +7,7 @@ events; it decides nothing and knows no fault.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from .events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
 
@@ -39,11 +40,11 @@ def describe(event: Event, outs: Sequence[Event], before: int) -> tuple[str, int
     """
     if isinstance(event, Datagram):
         return _of_datagram(event, outs, before)
-    offset = before + _common(event, outs)
-    for out in outs:
+    for index, out in enumerate(outs):
         if isinstance(out, (Fin, Rst)) and not isinstance(event, type(out)):
+            offset = before + len(_bytes(outs[:index]))
             return f"{_name(out)} after byte {offset}", offset
-    return _of_stream(event, outs, offset)
+    return _of_stream(event, outs, before)
 
 
 def _name(end: Fin | Rst) -> str:
@@ -54,30 +55,36 @@ def _bytes(outs: Sequence[Event]) -> bytes:
     return b"".join(out.data for out in outs if isinstance(out, (Data, Datagram)))
 
 
-def _common(event: Event, outs: Sequence[Event]) -> int:
+def _untouched(event: Event, outs: Sequence[Event]) -> int:
     """How many bytes went through as they were, at once."""
-    data = event.data if isinstance(event, Data) else b""
-    count = 0
-    for out in outs:
-        if not isinstance(out, Data) or out.at != event.at or not data.startswith(out.data, count):
-            break
-        count += len(out.data)
-    return count
+    given = event.data if isinstance(event, Data) else b""
+    at_once = _bytes(list(takewhile(lambda out: isinstance(out, Data) and out.at == event.at, outs)))
+    pairs = enumerate(zip(given, at_once, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(given), len(at_once)))
 
 
-def _of_stream(event: Event, outs: Sequence[Event], offset: int) -> tuple[str, int]:
+def _of_stream(event: Event, outs: Sequence[Event], before: int) -> tuple[str, int]:
     what = f"{_name(event)} " if isinstance(event, (Fin, Rst)) else ""
+    offset = before + _untouched(event, outs)
     if any(out.at == NEVER for out in outs):
         return f"{what}held from byte {offset}", offset
-    given = event.data if isinstance(event, Data) else b""
-    if len(_bytes(outs)) < len(given) or not outs:
+    given, made = event.data if isinstance(event, Data) else b"", _bytes(outs)
+    if len(made) < len(given) or not outs:
         return f"{what}lost from byte {offset}", offset
-    if _bytes(outs) != given:
-        return f"changed from byte {offset}", offset
-    late = max((out.at for out in outs), default=event.at) - event.at
-    if sum(isinstance(out, Data) for out in outs) > 1:
-        return f"in {len(outs)} pieces, the last {late:g} s late, from byte {offset}", offset
-    return f"{what}late by {late:g} s from byte {offset}", offset
+    if made != given:
+        return (f"changed from byte {offset}" if given else f"bytes added at byte {offset}"), offset
+    return _of_times(what, event, outs, before, offset)
+
+
+def _of_times(what: str, event: Event, outs: Sequence[Event], before: int, offset: int) -> tuple[str, int]:
+    """The same bytes: late, or in pieces."""
+    late = max(out.at for out in outs) - event.at
+    pieces = [out for out in outs if isinstance(out, Data)]
+    if len(pieces) > 1 and sum(out.at != event.at for out in pieces) != 1:
+        return f"in {len(pieces)} pieces, the last {late:g} s late, from byte {before}", before
+    return (
+        f"{what}late by {late:g} s from byte {offset}" if late else f"{what}changed from byte {offset}"
+    ), offset
 
 
 def _of_datagram(event: Datagram, outs: Sequence[Event], number: int) -> tuple[str, int]:
@@ -88,4 +95,5 @@ def _of_datagram(event: Datagram, outs: Sequence[Event], number: int) -> tuple[s
         return f"{label} sent {len(outs)} times", number
     if _bytes(outs) != event.data:
         return f"{label} changed", number
-    return (f"{label} held" if outs[0].at == NEVER else f"{label} late by {outs[0].at - event.at:g} s"), number
+    late = outs[0].at - event.at
+    return (f"{label} held" if late == NEVER else f"{label} late by {late:g} s"), number

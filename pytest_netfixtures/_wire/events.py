@@ -68,7 +68,7 @@ class Wake(_Timed):
 
 @dataclass(frozen=True, slots=True)
 class Lifted(_Timed):
-    """The fault is taken away: it must yield what it keeps. Yielding `Lifted` itself keeps the fault in place."""
+    """The fault is taken away: it must yield what it keeps. With `seen.stay()` it stays in place on this connection."""
 
 
 Event: TypeAlias = Opened | Data | Fin | Rst | Datagram | Wake | Lifted

@@ -13,9 +13,9 @@ from typing import Any
 from .checks import check_choice, check_count
 from .effect import changed, is_signal, traffic_of
 from .entries import DIRECTIONS, Direction
-from .events import Data, Datagram, Event, Lifted, Opened, Wake
-from .pipeline import Fault, Seen, apply
-from .scanner import Pattern, Scanner, check_pattern
+from .events import Data, Datagram, Event, Lifted, Opened
+from .scanner import Pattern, Scanner, check_pattern, code_of_pattern
+from .seen import Fault, Seen, apply, code_of
 
 __all__ = ["Custom", "Narrowable", "check_fault", "faults_of", "is_optional", "narrow"]
 
@@ -60,9 +60,10 @@ class Narrowable:
     ) -> Narrowable:
         """Act from the end of the nth match of `pattern` on, found across chunk boundaries; offsets count from there.
 
-        `pattern` is bytes, or a compiled bytes regex with `window`, the longest match in bytes. `direction` is where it is
-        looked for (default: the fault's own): `Reset().when(b"COMMIT", direction="to_server")` in `to_client` lets the
-        request through and none of its answer. Inside TLS that the proxy does not terminate a pattern never matches.
+        `pattern` is bytes, or a compiled bytes regex with `window`, the longest match in bytes. `direction` is where it
+        is looked for (default: the fault's own): `Reset().when(b"COMMIT", direction="to_server")` in `to_client` lets
+        the request through and none of its answer. Inside TLS that the proxy does not terminate a pattern never
+        matches.
 
         Raises ValueError for an empty pattern, a regex without `window` or one that looks beyond its match.
 
@@ -111,7 +112,7 @@ class OnConnections(Narrowed):
         if not self.numbers:
             raise ValueError("on_connections() has no number; expected at least one, counted from 1")
         for number in self.numbers:
-            check_count("on_connections", number, least=1, unit="as a connection's number")
+            check_count("on_connections", number, least=1, unit="")
 
     def _call(self) -> str:
         return f"on_connections({', '.join(map(repr, self.numbers))})"
@@ -134,7 +135,7 @@ class Times(Narrowed):
 
     def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
         fired: set[object] = seen.shared.setdefault("fired", set())
-        if len(fired) >= self.n and seen.memory.get("mine") not in fired and not isinstance(event, (Wake, Lifted)):
+        if len(fired) >= self.n and seen.memory.get("mine") not in fired:
             return _through(event)
         outs = list(apply(self.fault, event, seen.inner()))
         if changed(event, traffic_of(outs)):
@@ -157,8 +158,10 @@ class When(Narrowed):
         check_choice("direction", self.direction, (None, *DIRECTIONS))
 
     def _call(self) -> str:
-        more = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[2:] if getattr(self, f.name) != f.default]
-        return f"when({', '.join([repr(self.pattern), *more])})"
+        given = [
+            (f.name, getattr(self, f.name)) for f in fields(self)[2:] if getattr(self, f.name) != f.default
+        ]
+        return f"when({', '.join([code_of_pattern(self.pattern), *(f'{n}={v!r}' for n, v in given)])})"
 
     def watchers(self, armed: Direction) -> list[tuple[int, Scanner]]:
         own = [(0, Scanner(self.pattern, self.nth, self.window))] if self._looks_away(armed) else []
@@ -168,14 +171,22 @@ class When(Narrowed):
         return self.direction is not None and self.direction != armed
 
     def __call__(self, event: Event, seen: Seen) -> Iterator[Event]:
-        if "open" not in seen.memory and "mark" in seen.connection:
-            yield from self._open(seen.connection["mark"], seen)
-        if "open" in seen.memory and event.at >= seen.memory["open"]:
-            yield from apply(self.fault, event, seen.inner())
-        elif isinstance(event, (Data, Datagram)) and not self._looks_away(seen.direction):
-            yield from self._look(event, seen)
-        else:
-            yield from _through(event)
+        if self._is_marked(seen) and not isinstance(event, Lifted):
+            yield from self._open(max(seen.connection["mark"], event.at), seen)
+            if is_signal(event):
+                return
+        yield from self._act(event, seen)
+
+    def _is_marked(self, seen: Seen) -> bool:
+        """Whether the mark was found in the other direction, and the fault does not know it yet."""
+        return "open" not in seen.memory and self._looks_away(seen.direction) and "mark" in seen.connection
+
+    def _act(self, event: Event, seen: Seen) -> Iterable[Event]:
+        if "open" in seen.memory and (is_signal(event) or event.at >= seen.memory["open"]):
+            return apply(self.fault, event, seen.inner())
+        if isinstance(event, (Data, Datagram)) and not self._looks_away(seen.direction):
+            return self._look(event, seen)
+        return _through(event)
 
     def _open(self, at: float, seen: Seen) -> Iterable[Event]:
         seen.memory["open"] = at
@@ -194,11 +205,12 @@ class When(Narrowed):
         outs = list(self._open(event.at, seen))
         if isinstance(event, Datagram):
             return outs
-        rest = Data(event.at, event.data[end:])
-        late = list(apply(self.fault, rest, seen.inner())) if rest.data else []
-        if not outs and (not rest.data or late == [rest]):
-            return [event]
-        return [Data(event.at, event.data[:end]), *outs, *late]
+        rest = [Data(event.at, event.data[end:])] if event.data[end:] else []
+        for part in rest:
+            outs += apply(self.fault, part, seen.inner())
+        if traffic_of(outs) == rest:
+            return [event, *(out for out in outs if is_signal(out))]
+        return [Data(event.at, event.data[:end]), *outs]
 
 
 @dataclass(frozen=True, repr=False)
@@ -219,7 +231,7 @@ class Custom(Narrowable):
     function: Fault
 
     def __repr__(self) -> str:
-        return f"narrow({getattr(self.function, '__qualname__', None) or repr(self.function)})"
+        return f"narrow({code_of(self.function)})"
 
     def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
         return self.function(event, seen)
@@ -241,14 +253,15 @@ def narrow(function: Fault) -> Narrowable:
     narrow(upper).on_connections(1)
     """
     check_fault("function", function)
-    return Custom(function)
+    return function if isinstance(function, Narrowable) else Custom(function)
 
 
 def check_fault(field: str, fault: object) -> None:
     """Raise TypeError unless `fault` can be called as one."""
     if not callable(fault) or isinstance(fault, type):
         raise TypeError(
-            f"{field} is {fault!r}; expected a fault such as Delay(0.2), or a function of (event, seen) that yields events"
+            f"{field} is {fault!r}; expected a fault such as Delay(0.2), "
+            "or a function of (event, seen) that yields events"
         )
 
 

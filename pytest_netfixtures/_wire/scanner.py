@@ -11,38 +11,53 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from .checks import check_count
 from .events import Data, Datagram
 
-__all__ = ["Pattern", "Scanner", "check_pattern"]
+__all__ = ["Pattern", "Scanner", "check_pattern", "code_of_pattern"]
 
 Pattern: TypeAlias = "bytes | re.Pattern[bytes]"
 
-_LOOKS_AHEAD = re.compile(rb"\\[bBZ]|\$|\(\?<?[=!]")
-_LITERAL = re.compile(rb"\\\\|\\[^bBZ]|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+_LOOKS_AHEAD = re.compile(rb"\\[bBzZ]|\$|\(\?<?[=!]|\(\?>|[*+?}]\+")
+_LITERAL = re.compile(rb"\\\\|\\[^bBzZ]|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
-def check_pattern(pattern: object, window: int | None) -> None:
+def check_pattern(pattern: object, window: object) -> None:
     """Raise TypeError or ValueError unless `pattern` can be looked for in a stream."""
+    if window is not None:
+        check_count("window", window, least=1)
     if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, bytes):
         _check_regex(pattern, window)
     elif not isinstance(pattern, bytes):
         raise TypeError(
-            f"pattern is {pattern!r}; expected bytes or a compiled bytes regex, such as b'COMMIT' or re.compile(rb'id=\\d')"
+            f"pattern is {pattern!r}; expected bytes or a compiled bytes regex, "
+            "such as b'COMMIT' or re.compile(rb'id=\\d')"
         )
     elif not pattern:
         raise ValueError("pattern is b''; expected at least one byte: an empty pattern is found everywhere")
 
 
-def _check_regex(pattern: re.Pattern[bytes], window: int | None) -> None:
-    if window is None or window < 1:
+def _check_regex(pattern: re.Pattern[bytes], window: object) -> None:
+    if window is None:
         raise ValueError(
-            f"window is {window!r}; a regex needs window=, the longest match in bytes (1 or more), to be found across chunks"
+            "window is None; expected the longest match of the regex in bytes, 1 or more: "
+            "say window=, so that it is found across chunks"
         )
-    if _LOOKS_AHEAD.search(_LITERAL.sub(b"", pattern.pattern)):
+    if _LOOKS_AHEAD.search(_LITERAL.sub(b"x", pattern.pattern)):
         raise ValueError(
-            f"pattern is {pattern!r}; expected a regex without $, \\b, \\B, \\Z and look-around: "
-            "a stream has no end to look at, so leave them out"
+            f"pattern is {pattern!r}; expected a regex without $, \\b, \\B, \\z, \\Z, look-around, atomic groups "
+            "and possessive quantifiers: a stream has no end to look at, so leave them out"
         )
+    if pattern.match(b""):
+        raise ValueError(f"pattern is {pattern!r}; expected one that matches at least one byte")
+
+
+def code_of_pattern(pattern: Pattern) -> str:
+    """The pattern as code; unlike the repr of a regex it is never cut."""
+    if isinstance(pattern, bytes):
+        return repr(pattern)
+    flags = f", {re.RegexFlag(pattern.flags)!r}" if pattern.flags else ""
+    return f"re.compile({pattern.pattern!r}{flags})"
 
 
 @dataclass
@@ -53,28 +68,39 @@ class Scanner:
     nth: int = 1
     window: int | None = None
     _tail: bytes = field(default=b"", repr=False)
+    _from: int = field(default=0, repr=False)
     _left: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         self._left = self.nth
 
     def find(self, event: Data | Datagram) -> int | None:
-        """The offset in the event's bytes behind the nth match, when this event completes it. A match lies within one datagram."""
+        """The offset in the event's bytes behind the nth match, when this event completes it.
+
+        A match lies within one datagram.
+        """
         if self._left == 0:
             return None
-        kept = b"" if isinstance(event, Datagram) else self._tail
-        return self._search(kept + event.data, len(kept))
+        if isinstance(event, Datagram):
+            self._tail, self._from = b"", 0
+        return self._search(self._tail + event.data, len(self._tail))
 
     def _search(self, text: bytes, kept: int) -> int | None:
-        start = 0
+        start = self._from
         while (end := self._next(text, start, kept)) is not None:
             self._left -= 1
             start = end
             if self._left == 0:
                 return end - kept
-        longest = len(self.pattern) if isinstance(self.pattern, bytes) else self.window or 1
-        self._tail = text[max(start, len(text) - longest + 1) :]
+        self._keep(text, start)
         return None
+
+    def _keep(self, text: bytes, start: int) -> None:
+        """Keep what a match may begin in, and the byte before it, without which ^ would be true there."""
+        longest = len(self.pattern) if isinstance(self.pattern, bytes) else self.window or 1
+        begin = max(start, len(text) - longest + 1)
+        self._from = min(begin, 1)
+        self._tail = text[begin - self._from :]
 
     def _next(self, text: bytes, start: int, kept: int) -> int | None:
         if isinstance(self.pattern, bytes):

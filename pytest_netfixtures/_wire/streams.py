@@ -1,7 +1,8 @@
 """The faults of streams.
 
-Law: a fault is a frozen value that yields events; it never waits, sends or remembers anything outside of `seen`. What it
-decides depends on byte offsets, never on how the bytes were chunked. Some of these act on datagrams as well, and say so.
+Law: a fault is a frozen value that yields events; it never waits, sends or remembers anything outside of `seen`. What
+it decides depends on byte offsets, never on how the bytes were chunked. Some of these act on datagrams as well, and
+say so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .checks import check_count, check_seconds
 from .effect import is_signal
 from .events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst
 from .narrowing import Narrowable
-from .pipeline import Seen
+from .seen import Seen
 
 __all__ = ["Delay", "Drop", "HalfClose", "Reset", "Slice", "Stall", "Truncate"]
 
@@ -97,8 +98,8 @@ class Slice(Narrowable):
 class Stall(Narrowable):
     """Nothing more arrives, for a while or until lifted; nothing is lost.
 
-    `after`: so many bytes are delivered first. `seconds`: how long from then; None: until the fault is lifted. Everything
-    waits in order, the end of the stream included. Works on datagrams with `after=0`.
+    `after`: so many bytes are delivered first. `seconds`: how long from then; None: until the fault is lifted.
+    Everything waits in order, the end of the stream included. Works on datagrams with `after=0`.
 
     Lifted: everything goes on at once.
 
@@ -165,10 +166,10 @@ class Drop(Narrowable):
     def __call__(self, event: Event, seen: Seen) -> Iterator[Event]:
         if isinstance(event, Data):
             yield from self._cut(event, seen)
-        elif isinstance(event, Lifted) and seen.memory.get("swallowed"):
-            yield event
         elif isinstance(event, (Fin, Rst)) and seen.bytes < self.after:
             yield event
+        elif isinstance(event, Lifted) and seen.memory.get("swallowed"):
+            seen.stay()
 
     def _cut(self, event: Data, seen: Seen) -> Iterator[Event]:
         room = max(0, self.after - seen.bytes)
@@ -222,8 +223,8 @@ class Truncate(_Cut):
     """n bytes, then a clean end (FIN). The connection is over: both legs end, later bytes are drained and dropped.
 
     `after=n` acts as soon as n bytes have been delivered (default 0: when the connection opens, before any request).
-    `at=n` acts when the byte with offset n arrives, which is not delivered. What the peer still sends is read and dropped,
-    so that the FIN never turns into an RST.
+    `at=n` acts when the byte with offset n arrives, which is not delivered. What the peer still sends is read and
+    dropped, so that the FIN never turns into an RST.
 
     Lifted: what has ended stays ended.
 
@@ -259,8 +260,8 @@ class HalfClose(_Cut):
 class Reset(_Cut):
     """n bytes, then RST; the other leg is reset too, unless `other_leg=False`. `after` and `at` as for `Truncate`.
 
-    `Reset(at=0)` in `to_client` is "the server did the work, the answer is lost". The client may meet the RST in any call:
-    catch `OSError`, and assert on the traffic. On a Unix socket there is no RST.
+    `Reset(at=0)` in `to_client` is "the server did the work, the answer is lost". The client may meet the RST in any
+    call: catch `OSError`, and assert on the traffic. On a Unix socket there is no RST.
 
     Lifted: what has ended stays ended.
 

@@ -1,0 +1,268 @@
+"""The seven laws of the wire, as properties over rows of random faults.
+
+Every stream is fed whole, a byte at a time and re-chunked at random; `Wire` carries out what the pipeline yields. Times
+are numbers, so that nothing here waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_netfixtures._wire.decisions import Decisions
+from pytest_netfixtures._wire.entries import TO_CLIENT, TO_SERVER, Direction
+from pytest_netfixtures._wire.events import Data, Datagram, Event, Fin, Rst
+from pytest_netfixtures._wire.narrowing import Narrowable, narrow
+from pytest_netfixtures._wire.schedule import Schedule
+from pytest_netfixtures._wire.streams import Delay, Stall
+from wire.wire_tools import (
+    Ways,
+    Wire,
+    beat,
+    cuts,
+    end_at_1_second,
+    functions,
+    hasty,
+    jitters,
+    losing,
+    narrowed,
+    row,
+    rows,
+    seconds,
+    shaping,
+    steady,
+    streams,
+    traffic,
+    ways,
+)
+
+BOTH: tuple[Direction | None, ...] = (None, TO_SERVER, TO_CLIENT)
+ends = st.sampled_from([None, Fin(0.0), Rst(0.0)])
+anything = steady | jitters | st.sampled_from([hasty, end_at_1_second, beat]).map(narrow)
+
+
+def feed(wire: Wire, chunks: Iterable[bytes], end: Event | None, gaps: Iterable[float] = ()) -> Wire:
+    """All chunks at 0.0, or with these gaps between them; then the end."""
+    at, gap = 0.0, iter(gaps)
+    for chunk in chunks:
+        at += next(gap, 0.0)
+        wire.run(at).give(Data(at, chunk))
+    return wire.run(at).give(end.moved(at)).run() if end else wire.run()
+
+
+def feed_at_once(wire: Wire, chunks: Iterable[bytes], end: Event | None) -> Wire:
+    """All chunks before anything is carried out."""
+    for chunk in chunks:
+        wire.give(Data(0.0, chunk))
+    return wire.give(end).run() if end else wire.run()
+
+
+# 1. Shaping faults keep every byte, in order.
+
+
+@given(rows(shaping), streams, ways(), ends, st.lists(seconds))
+def test_shaping_faults_keep_every_byte_in_order(
+    faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None, gaps: list[float]
+) -> None:
+    for way in ways:
+        wire = feed(row(*faults), way(data), end, gaps)
+        assert wire.bytes() == data
+        assert type(wire.end[TO_CLIENT]) is type(end)
+        assert not wire.undelivered
+
+
+@given(
+    st.lists(narrowed(shaping | st.builds(Stall)), max_size=6), streams, ways(), st.lists(seconds), st.data()
+)
+def test_shaping_faults_that_come_and_go_keep_every_byte_in_order(
+    faults: list[Narrowable], data: bytes, ways: Ways, gaps: list[float], draw: st.DataObject
+) -> None:
+    way = draw.draw(st.sampled_from(ways))
+    wire, at, waiting = row(), 0.0, list(faults)
+    armed, gap = list(wire.armed), iter(gaps)
+    for chunk in way(data):
+        at += next(gap, 0.25)
+        wire.run(at)
+        if waiting and draw.draw(st.booleans()):
+            armed.append(wire.add(waiting.pop(), at))
+        if armed and draw.draw(st.booleans()):
+            wire.lift(armed.pop(draw.draw(st.integers(0, len(armed) - 1))), at)
+        wire.give(Data(at, chunk))
+    wire.give(Fin(at))
+    for each in armed:
+        wire.lift(each, at)
+    assert wire.run().bytes() == data
+    assert wire.end[TO_CLIENT] is not None
+    assert not wire.undelivered
+
+
+# 2. Time never runs backwards within a stream.
+
+
+@given(rows(anything), streams, ways(), ends, st.lists(seconds))
+def test_time_never_runs_backwards_within_a_stream(
+    faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None, gaps: list[float]
+) -> None:
+    for way in ways:
+        wire = feed(row(*faults), way(data), end, gaps)
+        times = [event.at for event in traffic(wire.outs) if isinstance(event, Data)]
+        assert times == sorted(times)
+
+
+@given(st.lists(st.binary(max_size=3), min_size=2, max_size=12))
+def test_datagrams_may_overtake_each_other_and_none_is_lost(datagrams: list[bytes]) -> None:
+    wire = row(Delay(0.0, jitter=1.0), key=(0,))
+    for data in datagrams:
+        wire.give(Datagram(0.0, data))
+    order = sorted(range(len(datagrams)), key=lambda n: wire.outs[_news(wire, n)].event.at)
+    assert [data for _, data in wire.run().got[TO_CLIENT]] == [datagrams[n] for n in order]
+
+
+def _news(wire: Wire, number: int) -> int:
+    """Where the datagram with this number is among what the pipeline yielded."""
+    return [i for i, out in enumerate(wire.outs) if isinstance(out.event, Datagram)][number]
+
+
+def test_some_datagrams_do_overtake() -> None:
+    wire = row(Delay(0.0, jitter=1.0), key=(0,))
+    for number in range(10):
+        wire.give(Datagram(0.0, b"%d" % number))
+    assert [data for _, data in wire.run().got[TO_CLIENT]] != [b"%d" % number for number in range(10)]
+
+
+# 3. Nothing follows an end; what is due before an end is delivered.
+
+
+@given(rows(anything), streams, ways(), ends, st.lists(seconds))
+def test_nothing_follows_an_end(
+    faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None, gaps: list[float]
+) -> None:
+    for way in ways:
+        wire = feed(row(*faults), way(data), end, gaps)
+        assert not wire.undelivered
+        made = traffic(wire.outs)
+        for place, event in enumerate(made):
+            if isinstance(event, (Fin, Rst)):
+                assert all(_may_follow(event, later) for later in made[place + 1 :])
+
+
+def _may_follow(end: Fin | Rst, later: Event) -> bool:
+    """Due earlier, or a reset of what is left behind a FIN of one direction."""
+    return later.at < end.at or (isinstance(later, Rst) and isinstance(end, Fin) and not end.whole)
+
+
+@given(rows(anything), streams, ways(), ends)
+def test_what_is_due_before_an_end_is_delivered(
+    faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None
+) -> None:
+    for way in ways:
+        wire = feed_at_once(row(*faults), way(data), end)
+        last = wire.end[TO_CLIENT]
+        due = [e for e in traffic(wire.outs) if isinstance(e, Data) and (last is None or e.at <= last.at)]
+        assert wire.bytes() == b"".join(event.data for event in due)
+
+
+# 4. What a fault decides depends on byte offsets, never on the chunks.
+
+
+@given(rows(steady | jitters), streams, ways(), ends, st.lists(seconds))
+def test_the_peer_sees_the_same_however_the_input_is_chunked_and_whenever_it_comes(
+    faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None, gaps: list[float]
+) -> None:
+    first = feed(row(*faults), ways[0](data), end).seen_by_peers()
+    for way in ways:
+        assert feed(row(*faults), way(data), end).seen_by_peers() == first
+        assert feed(row(*faults), way(data), end, gaps).seen_by_peers() == first
+        assert feed_at_once(row(*faults), way(data), end).seen_by_peers() == first
+
+
+@given(rows(steady | st.just(narrow(end_at_1_second))), streams, ways(), ends)
+def test_an_end_at_a_time_cuts_at_the_same_byte_however_the_input_is_chunked(
+    faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None
+) -> None:
+    first, *others = [feed(row(*faults), way(data), end).seen_by_peers() for way in ways]
+    assert all(other == first for other in others)
+
+
+messages = st.lists(
+    st.tuples(st.sampled_from((TO_SERVER, TO_CLIENT)), streams, seconds), min_size=1, max_size=5
+)
+
+
+@given(rows(steady, directions=BOTH), rows(steady, directions=BOTH), messages, ways())
+def test_both_peers_of_a_dialogue_see_the_same_however_each_message_is_chunked(
+    to_server: list[Narrowable],
+    to_client: list[Narrowable],
+    messages: list[tuple[Direction, bytes, float]],
+    ways: Ways,
+) -> None:
+    first, *others = [talk(Wire(to_server, to_client), messages, way) for way in ways]
+    assert all(other == first for other in others)
+
+
+def talk(wire: Wire, messages: list[tuple[Direction, bytes, float]], way: object) -> list[tuple[bytes, str]]:
+    at = 0.0
+    assert callable(way)
+    for direction, data, gap in messages:
+        at += gap
+        for chunk in way(data):
+            wire.run(at).give(Data(at, chunk), direction)
+    return wire.run().seen_by_peers()
+
+
+# 5. The same seed gives the same traffic.
+
+
+@given(rows(anything), streams, ways(), st.integers())
+def test_the_same_seed_gives_the_same_traffic(
+    faults: list[Narrowable], data: bytes, ways: Ways, seed: int
+) -> None:
+    for way in ways:
+        first, second = (feed(row(*faults, key=(seed,)), way(data), Fin(0.0)) for _ in range(2))
+        assert first.got == second.got
+        assert first.end == second.end
+
+
+@given(st.integers(), st.integers(), st.floats(0.1, 1.0))
+def test_another_seed_gives_other_decisions(seed: int, other: int, jitter: float) -> None:
+    def times(key: int) -> list[float]:
+        return [at for at, _ in feed(row(Delay(0, jitter), key=(key,)), [b"a"] * 20, None).got[TO_CLIENT]]
+
+    assert (times(seed) == times(other)) == (seed == other)
+
+
+@given(st.lists(st.integers(0, 2**40), unique=True), st.randoms(use_true_random=False))
+def test_a_decision_does_not_depend_on_the_order_of_the_questions(offsets: list[int], random: object) -> None:
+    answers = {offset: Decisions(1).chance(offset) for offset in offsets}
+    again = Decisions(1)
+    assert all(again.chance(offset) == answers[offset] for offset in reversed(offsets))
+
+
+# 6. Equal deadlines keep their order.
+
+
+@given(st.lists(st.integers(0, 3)))
+def test_equal_deadlines_keep_their_order(deadlines: list[int]) -> None:
+    schedule: Schedule[tuple[int, int]] = Schedule()
+    for number, at in enumerate(deadlines):
+        schedule.add(at, (at, number))
+    assert schedule.due(3) == sorted((at, number) for number, at in enumerate(deadlines))
+
+
+# 7. Latency is pipelined.
+
+
+@given(st.lists(seconds, min_size=1, max_size=20), st.floats(0, 10))
+def test_delays_do_not_add_up_from_chunk_to_chunk(gaps: list[float], late: float) -> None:
+    wire = feed(row(Delay(late)), [b"a"] * len(gaps), None, gaps)
+    sent = [sum(gaps[: number + 1]) for number in range(len(gaps))]
+    assert [at for at, _ in wire.got[TO_CLIENT]] == [at + late for at in sent]
+
+
+@given(narrowed(cuts | losing | functions))
+def test_a_fault_of_one_direction_leaves_the_bytes_of_the_other_alone(fault: Narrowable) -> None:
+    wire = row(fault).give(Data(0.0, b"hello"), TO_SERVER).run()
+    assert wire.bytes(TO_SERVER) in (b"hello", b"")
+    assert wire.bytes(TO_SERVER) or wire.end[TO_SERVER] is not None

@@ -1,0 +1,304 @@
+"""Plays what a pipeline yields as an engine would, and draws faults for the laws of the wire.
+
+`Wire` has a clock that only `run` moves; it carries out events in the order of (at, sequence number), brings wake-up calls
+back, and ends a direction where an end says so. It knows no socket and no fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from hypothesis import strategies as st
+
+from pytest_netfixtures._wire.entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction
+from pytest_netfixtures._wire.events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
+from pytest_netfixtures._wire.narrowing import Narrowable, narrow
+from pytest_netfixtures._wire.pipeline import Armed, Fault, Fire, Out, Pipeline, Seen, opposite
+from pytest_netfixtures._wire.schedule import Schedule
+from pytest_netfixtures._wire.streams import Delay, Drop, HalfClose, Reset, Slice, Stall, Truncate
+
+Piece = tuple[float, bytes]
+End = Fin | Rst
+
+
+class Wire:
+    """One connection through rows of faults, opened at 0.0."""
+
+    def __init__(
+        self,
+        to_server: Iterable[Fault] = (),
+        to_client: Iterable[Fault] = (),
+        *,
+        number: int = 1,
+        key: tuple[object, ...] = (),
+        armed: Iterable[Armed] = (),
+    ) -> None:
+        self.pipeline = Pipeline(number, key)
+        self.schedule: Schedule[Out] = Schedule()
+        self.got: dict[Direction, list[Piece]] = {direction: [] for direction in DIRECTIONS}
+        self.end: dict[Direction, End | None] = dict.fromkeys(DIRECTIONS)
+        self.outs: list[Out] = []
+        self.fires: list[Fire] = []
+        self.undelivered: list[Out] = []
+        new = [Armed(f, d) for d, row in ((TO_SERVER, to_server), (TO_CLIENT, to_client)) for f in row]
+        self.armed = [*new, *armed]
+        for each in self.armed:
+            self.pipeline.arm(each)
+        self._plan(self.pipeline.open(0.0))
+
+    def give(self, event: Event, direction: Direction = TO_CLIENT) -> Wire:
+        """An event from the sender, unless nothing can follow the end of this direction."""
+        if self.end[direction] is None or self._may_be_reset(direction):
+            self._plan(self.pipeline.feed(direction, event))
+        return self
+
+    def add(self, fault: Fault, at: float, direction: Direction = TO_CLIENT) -> Armed:
+        armed = Armed(fault, direction)
+        self._plan(self.pipeline.add(armed, at))
+        return armed
+
+    def lift(self, armed: Armed, at: float) -> Wire:
+        self._plan(self.pipeline.lift(armed, at))
+        return self
+
+    def run(self, until: float = 1e9) -> Wire:
+        """Carry out everything that is due."""
+        for _ in range(100_000):
+            if (entry := self.schedule.pop(until)) is None:
+                return self
+            self._do(entry[1])
+        raise AssertionError("the schedule never comes to an end")
+
+    def bytes(self, direction: Direction = TO_CLIENT) -> bytes:
+        return b"".join(data for _, data in self.got[direction])
+
+    def seen_by_peers(self) -> list[tuple[bytes, str]]:
+        """What the two receivers can tell: bytes and the kind of the end."""
+        return [(self.bytes(direction), type(self.end[direction]).__name__) for direction in DIRECTIONS]
+
+    def _plan(self, outs: list[Out]) -> None:
+        self.outs += outs
+        for out in outs:
+            self.schedule.add(out.event.at, out)
+
+    def _do(self, out: Out) -> None:
+        self.fires += out.fires
+        event = out.event
+        if isinstance(event, Wake):
+            self._plan(self.pipeline.wake(out.stage, event.at) if out.stage else [])
+        elif isinstance(event, (Fin, Rst)):
+            self._finish(out.direction, event)
+        elif self.end[out.direction] is not None:
+            self.undelivered.append(out)
+        elif isinstance(event, (Data, Datagram)):
+            self.got[out.direction].append((event.at, event.data))
+
+    def _finish(self, direction: Direction, event: End) -> None:
+        if self.end[direction] is None or (isinstance(event, Rst) and self._may_be_reset(direction)):
+            self.end[direction] = event
+            if event.whole:
+                self.end[opposite(direction)] = event
+
+    def _may_be_reset(self, direction: Direction) -> bool:
+        end = self.end[direction]
+        return isinstance(end, Fin) and not end.whole
+
+
+def row(*faults: Fault, number: int = 1, key: tuple[object, ...] = ()) -> Wire:
+    """A connection with these faults on its way to the client."""
+    return Wire(to_client=faults, number=number, key=key)
+
+
+def traffic(outs: Sequence[Out], direction: Direction = TO_CLIENT) -> list[Event]:
+    """What is carried out in one direction, in the order in which the pipeline yielded it."""
+    return [out.event for out in outs if out.direction == direction and not isinstance(out.event, Wake)]
+
+
+def answers(fault: Fault, *events: Event) -> list[list[Event]]:
+    """What a fault that stands alone makes of each event in turn."""
+    pipeline = Pipeline(1)
+    armed = Armed(fault, TO_CLIENT)
+    pipeline.arm(armed)
+    return [traffic(_feed(pipeline, armed, event)) for event in events]
+
+
+def _feed(pipeline: Pipeline, armed: Armed, event: Event) -> list[Out]:
+    if isinstance(event, Opened):
+        return pipeline.open(event.at)
+    if isinstance(event, Lifted):
+        return pipeline.lift(armed, event.at)
+    return pipeline.feed(TO_CLIENT, event)
+
+
+# Chunking.
+
+
+def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
+    """The data in pieces that begin at these places."""
+    marks = sorted({place for place in places if 0 < place < len(data)})
+    return [data[a:b] for a, b in zip([0, *marks], [*marks, len(data)], strict=True) if b > a]
+
+
+def whole(data: bytes) -> list[bytes]:
+    return cut(data, ())
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    return cut(data, range(len(data)))
+
+
+Ways = list[Callable[[bytes], list[bytes]]]
+
+
+@st.composite
+def ways(draw: st.DrawFn) -> Ways:
+    """Whole, a byte at a time, and re-chunked at random."""
+    places = [draw(st.lists(st.integers(1, 40), max_size=8)) for _ in range(2)]
+    return [whole, bytewise, *(partial(cut, places=each) for each in places)]
+
+
+# Functions of a user. What they decide depends on offsets alone.
+
+
+def passing(event: Event, seen: Seen) -> Iterator[Event]:
+    """Yields everything that it is given, signals too."""
+    yield event
+
+
+def upper(event: Event, seen: Seen) -> Iterator[Event]:
+    yield Data(event.at, event.data.upper()) if isinstance(event, Data) else event
+
+
+def lose_every_third(event: Event, seen: Seen) -> Iterator[Event]:
+    if isinstance(event, Data):
+        kept = [byte for i, byte in enumerate(event.data, seen.bytes) if i % 3 != 2]
+        yield Data(event.at, bytes(kept))
+    else:
+        yield event
+
+
+def stutter(event: Event, seen: Seen) -> list[Event]:
+    if isinstance(event, Data):
+        return [Data(event.at, bytes([byte, byte])) for byte in event.data]
+    return [event]
+
+
+def hold_from_5(event: Event, seen: Seen) -> Iterator[Event]:
+    if isinstance(event, Data):
+        room = max(0, 5 - seen.bytes)
+        yield Data(event.at, event.data[:room])
+        yield Data(NEVER, event.data[room:])
+
+
+def end_at_7(event: Event, seen: Seen) -> Iterator[Event]:
+    if isinstance(event, Data):
+        room = max(0, 7 - seen.bytes)
+        yield Data(event.at, event.data[:room])
+        if len(event.data) >= room:
+            yield Fin(event.at)
+    else:
+        yield event
+
+
+def hasty(event: Event, seen: Seen) -> Iterator[Event]:
+    """Wants every other byte to have been there before the others."""
+    if isinstance(event, Data):
+        for i, byte in enumerate(event.data, seen.bytes):
+            yield Data(event.at - i % 2, bytes([byte]))
+    else:
+        yield event
+
+
+def end_at_1_second(event: Event, seen: Seen) -> Iterator[Event]:
+    yield Rst(event.at + 1) if isinstance(event, Opened) else event
+
+
+def beat(event: Event, seen: Seen) -> Iterator[Event]:
+    """A byte of its own each second, three times; everything else goes on."""
+    beats = seen.memory.get("beats", 0)
+    if isinstance(event, Wake):
+        seen.memory["beats"] = beats + 1
+        yield Data(event.at, b"!")
+    if isinstance(event, Opened) or (isinstance(event, Wake) and beats < 2):
+        yield Wake(event.at + 1)
+    elif not isinstance(event, Wake):
+        yield event
+
+
+# Strategies. A small alphabet, so that patterns are found.
+
+ALPHABET = b"abc"
+streams = st.lists(st.sampled_from(ALPHABET), max_size=40).map(bytes)
+seconds = st.integers(0, 8).map(lambda n: n / 4)
+counts = st.integers(0, 20)
+patterns = st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=3).map(bytes)
+regexes = st.sampled_from(
+    [
+        rb"ab",
+        rb"a+b",
+        rb"[^a]b",
+        rb"^ab",
+        rb"\Ab",
+        rb"(?m)^b",
+        rb"a|cb",
+        rb"c*b",
+        rb"(?i)B.c",
+        rb"b{2,}?",
+        rb"(a|ab)c",
+    ]
+).map(re.compile)
+
+delays = st.builds(Delay, seconds)
+jitters = st.builds(Delay, seconds, seconds)
+slices = st.builds(Slice, st.integers(1, 8), seconds)
+pauses = st.builds(Stall, counts, seconds)
+shaping: st.SearchStrategy[Narrowable] = delays | jitters | slices | pauses
+
+
+def _cuts(kind: Callable[..., Narrowable], **more: Any) -> st.SearchStrategy[Narrowable]:
+    return st.builds(kind, after=counts, **more) | st.builds(kind, at=counts, **more)
+
+
+cuts = _cuts(Truncate) | _cuts(HalfClose) | _cuts(Reset, other_leg=st.booleans())
+losing = st.builds(Drop, counts) | st.builds(Stall, counts)
+FUNCTIONS = [passing, upper, lose_every_third, stutter, hold_from_5, end_at_7]
+functions = st.sampled_from(FUNCTIONS).map(narrow)
+steady = delays | slices | pauses | cuts | losing | functions
+"""What decides by offsets, and whose times depend on offsets too."""
+
+
+@st.composite
+def _when(
+    draw: st.DrawFn, faults: st.SearchStrategy[Narrowable], directions: Sequence[Direction | None]
+) -> Narrowable:
+    fault, direction = draw(faults), draw(st.sampled_from(directions))
+    nth = draw(st.integers(1, 3))
+    if draw(st.booleans()):
+        return fault.when(draw(patterns), nth, direction)
+    return fault.when(draw(regexes), nth, direction, window=draw(st.integers(1, 4)))
+
+
+def _narrower(
+    faults: st.SearchStrategy[Narrowable], directions: Sequence[Direction | None]
+) -> st.SearchStrategy[Narrowable]:
+    numbers = st.lists(st.integers(1, 3), min_size=1, max_size=2)
+    return st.one_of(
+        st.builds(lambda fault, given: fault.on_connections(*given), faults, numbers),
+        st.builds(lambda fault, n: fault.times(n), faults, st.integers(1, 2)),
+        faults.map(lambda fault: fault.optional()),
+        _when(faults, directions),
+    )
+
+
+def narrowed(
+    faults: st.SearchStrategy[Narrowable], directions: Sequence[Direction | None] = (None, TO_CLIENT)
+) -> st.SearchStrategy[Narrowable]:
+    """These faults, and the same narrowed, more than once too."""
+    return st.recursive(faults, lambda inner: _narrower(inner, directions), max_leaves=3)
+
+
+def rows(faults: st.SearchStrategy[Narrowable], **more: Any) -> st.SearchStrategy[list[Narrowable]]:
+    return st.lists(narrowed(faults, **more), max_size=4)
