@@ -1,13 +1,15 @@
 """Makes test files of README's ```python blocks, one file a block, so that what the README shows is what runs.
 
 A block without a test function becomes the body of a test. A block behind `<!-- not run -->` is left out, and one behind
-`<!-- fails -->` must fail. It runs nothing itself: `python tools/readme_snippets.py README.md FOLDER`; it prints the modules that the blocks import.
+`<!-- fails -->` must fail. `<!-- conftest: PATH -->` puts that file beside them. It runs nothing itself:
+`python tools/readme_snippets.py README.md FOLDER`; it prints the modules that the blocks import.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 BLOCK = re.compile(
     r"(?:<!-- (?P<note>not run|fails) -->\s*)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+CONFTEST = re.compile(r"^<!-- conftest: (?P<path>\S+) -->$", re.MULTILINE)
 OPENING = "from __future__ import annotations\n\n"
 MUST_FAIL = "\n\nimport pytest\npytestmark = pytest.mark.xfail(strict=True)\n"
 
@@ -47,7 +50,10 @@ def imports(code: str) -> set[str]:
 def write(readme: Path, folder: Path) -> set[str]:
     """Writes the test files and gives the modules that they import."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = blocks(readme.read_text(encoding="utf-8"))
+    text = readme.read_text(encoding="utf-8")
+    if beside := CONFTEST.search(text):
+        shutil.copy(readme.parent / beside["path"], folder / "conftest.py")
+    found = blocks(text)
     if not found:
         raise SystemExit(f"{readme} has no python block; expected at least one; look at its fences")
     for number, (code, fails) in enumerate(found, start=1):
