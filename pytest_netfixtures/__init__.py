@@ -137,15 +137,13 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
+    # Nothing is kept here: where pytester throws modules away, a kept class would be a stranger to those loaded anew.
     if name == "__version__":
-        value: Any = _version()
-    else:
-        room = next((room for room, names in _ROOMS.items() if name in names.split()), None)
-        if room is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(_load(f"{__name__}.{room}"), name)
-    globals()[name] = value
-    return value
+        return _version()
+    room = next((room for room, names in _ROOMS.items() if name in names.split()), None)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_load(f"{__name__}.{room}"), name)
 
 
 def __dir__() -> list[str]:

@@ -152,7 +152,16 @@ class Run:
         unfired = [text for lab in self.labs for text in lab.never_fired()]
         if error is None and self.settings.must_fire:
             for text in unfired:
-                warnings.warn_explicit(_UNFIRED.format(text), FaultNeverFired, *self._place)
+                _warn(_UNFIRED.format(text), *self._place)
+
+
+def _warn(text: str, file: str, line: int) -> None:
+    """At the place of the test; where warnings are errors, a failure without frames of ours."""
+    __tracebackhide__ = True
+    try:
+        warnings.warn_explicit(text, FaultNeverFired, file, line)
+    except FaultNeverFired:
+        raise pytest.fail.Exception(f"FaultNeverFired: {text}", pytrace=False) from None
 
 
 def _seconds(item: pytest.Item, settings: Settings) -> float:

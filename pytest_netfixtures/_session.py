@@ -32,7 +32,7 @@ class Session:
         self.lab: NetLab | None = None
         self.no_captures = settings_of(config).unwritable
         self._process = os.getpid()
-        self._warned = False
+        self._warned = self.no_captures
         atexit.register(self.close)
 
     def warn(self, text: str) -> None:
@@ -179,7 +179,7 @@ def tell_worker(node: Any) -> None:
 
 def warn(config: pytest.Config, text: str) -> None:
     """Into pytest's warnings summary, whatever `-W` says."""
-    message = warnings.WarningMessage(pytest.PytestWarning(text), pytest.PytestWarning, __file__, 1)
+    message = warnings.WarningMessage(pytest.PytestWarning(text), pytest.PytestWarning, "pytest-netfixtures", 0)
     config.hook.pytest_warning_recorded.call_historic(
         kwargs={"warning_message": message, "when": "runtest", "nodeid": "", "location": None}
     )

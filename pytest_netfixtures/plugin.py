@@ -107,7 +107,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """A directory that cannot be written is found before the first test, and once for all workers."""
     settings = session.config.stash.get(SETTINGS, None)
-    if settings is not None and settings.capture and not session.config.getoption("collectonly", False):
+    looking = any(session.config.getoption(name, False) for name in ("collectonly", "showfixtures"))
+    if settings is not None and settings.capture and not looking:
         from pytest_netfixtures._session import check_directory
 
         check_directory(session.config)
@@ -136,7 +137,7 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
     item.stash[USER_TIMEOUT] = float(settings.timeout)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
+@pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """A wrong argument of the marker is an error of the test that carries it."""
     __tracebackhide__ = True
