@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-__all__ = ["check_choice", "check_count", "check_seconds"]
+__all__ = ["check_choice", "check_count", "check_flag", "check_seconds"]
 
 
 def check_seconds(field: str, value: object, *, positive: bool = False) -> None:
@@ -33,3 +33,9 @@ def check_choice(field: str, value: object, choices: tuple[object, ...]) -> None
     """`value` must be one of `choices`."""
     if value not in choices:
         raise ValueError(f"{field} is {value!r}; expected one of {', '.join(map(repr, choices))}")
+
+
+def check_flag(field: str, value: object) -> None:
+    """`value` must be True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{field} is {value!r}; expected True or False")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .checks import check_count, check_seconds
+from .checks import check_count, check_flag, check_seconds
 from .effect import is_signal
 from .events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst
 from .narrowing import Narrowable
@@ -273,6 +273,10 @@ class Reset(_Cut):
     """
 
     other_leg: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag("other_leg", self.other_leg)
 
     def _end(self, at: float) -> Event:
         return Rst(at, whole=self.other_leg)

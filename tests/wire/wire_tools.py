@@ -150,7 +150,8 @@ def bytewise(data: bytes) -> list[bytes]:
     return cut(data, range(len(data)))
 
 
-Ways = list[Callable[[bytes], list[bytes]]]
+Way = Callable[[bytes], list[bytes]]
+Ways = list[Way]
 
 
 @st.composite
