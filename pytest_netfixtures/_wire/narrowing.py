@@ -13,7 +13,7 @@ from typing import Any
 from .checks import check_choice, check_count
 from .effect import changed, is_signal, traffic_of
 from .entries import DIRECTIONS, Direction
-from .events import Data, Datagram, Event, Lifted, Opened
+from .events import Data, Datagram, Event, Opened, Wake
 from .scanner import Pattern, Scanner, check_pattern, code_of_pattern
 from .seen import Fault, Seen, apply, code_of
 
@@ -171,11 +171,10 @@ class When(Narrowed):
         return self.direction is not None and self.direction != armed
 
     def __call__(self, event: Event, seen: Seen) -> Iterator[Event]:
-        if self._is_marked(seen) and not isinstance(event, Lifted):
+        if isinstance(event, (Opened, Wake)) and self._is_marked(seen):
             yield from self._open(max(seen.connection["mark"], event.at), seen)
-            if is_signal(event):
-                return
-        yield from self._act(event, seen)
+        else:
+            yield from self._act(event, seen)
 
     def _is_marked(self, seen: Seen) -> bool:
         """Whether the mark was found in the other direction, and the fault does not know it yet."""

@@ -6,17 +6,11 @@ are numbers, so that nothing here waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pytest_netfixtures._wire.decisions import Decisions
-from pytest_netfixtures._wire.entries import TO_CLIENT, TO_SERVER, Direction
-from pytest_netfixtures._wire.events import Data, Datagram, Event, Fin, Rst
-from pytest_netfixtures._wire.narrowing import Narrowable, narrow
-from pytest_netfixtures._wire.schedule import Schedule
-from pytest_netfixtures._wire.streams import Delay, Stall
 from wire.wire_tools import (
     Way,
     Ways,
@@ -36,6 +30,15 @@ from wire.wire_tools import (
     ways,
 )
 
+from pytest_netfixtures._wire.decisions import Decisions
+from pytest_netfixtures._wire.entries import TO_CLIENT, TO_SERVER, Direction
+from pytest_netfixtures._wire.events import Data, Datagram, Event, Fin, Rst
+from pytest_netfixtures._wire.narrowing import Narrowable, narrow
+from pytest_netfixtures._wire.pipeline import Armed
+from pytest_netfixtures._wire.schedule import Schedule
+from pytest_netfixtures._wire.streams import Delay, Stall
+
+T = TypeVar("T")
 BOTH: tuple[Direction | None, ...] = (None, TO_SERVER, TO_CLIENT)
 ends = st.sampled_from([None, Fin(0.0), Rst(0.0)])
 anything = steady | jitters | st.sampled_from([hasty, end_at_1_second, beat]).map(narrow)
@@ -66,7 +69,7 @@ def test_shaping_faults_keep_every_byte_in_order(
 ) -> None:
     for way in ways:
         wire = feed(row(*faults), way(data), end, gaps)
-        assert wire.bytes() == data
+        assert wire.delivered() == data
         assert type(wire.end[TO_CLIENT]) is type(end)
         assert not wire.undelivered
 
@@ -75,25 +78,33 @@ def test_shaping_faults_keep_every_byte_in_order(
     st.lists(narrowed(shaping | st.builds(Stall)), max_size=6), streams, ways(), st.lists(seconds), st.data()
 )
 def test_shaping_faults_that_come_and_go_keep_every_byte_in_order(
-    faults: list[Narrowable], data: bytes, ways: Ways, gaps: list[float], draw: st.DataObject
+    faults: list[Narrowable], data: bytes, ways: Ways, gaps: list[float], chance: st.DataObject
 ) -> None:
-    way = draw.draw(st.sampled_from(ways))
-    wire, at, waiting = row(), 0.0, list(faults)
-    armed, gap = list(wire.armed), iter(gaps)
-    for chunk in way(data):
+    wire, at, waiting, gap = row(), 0.0, list(faults), iter(gaps)
+    armed: list[Armed] = []
+    for chunk in pick(chance, ways)(data):
         at += next(gap, 0.25)
         wire.run(at)
-        if waiting and draw.draw(st.booleans()):
+        if waiting and coin(chance):
             armed.append(wire.add(waiting.pop(), at))
-        if armed and draw.draw(st.booleans()):
-            wire.lift(armed.pop(draw.draw(st.integers(0, len(armed) - 1))), at)
+        if armed and coin(chance):
+            wire.lift(armed.pop(pick(chance, range(len(armed)))), at)
         wire.give(Data(at, chunk))
     wire.give(Fin(at))
     for each in armed:
         wire.lift(each, at)
-    assert wire.run().bytes() == data
+    assert wire.run().delivered() == data
     assert wire.end[TO_CLIENT] is not None
     assert not wire.undelivered
+
+
+def pick(chance: st.DataObject, choices: Sequence[T]) -> T:
+    choice: T = chance.draw(st.sampled_from(choices))
+    return choice
+
+
+def coin(chance: st.DataObject) -> bool:
+    return pick(chance, (True, False))
 
 
 # 2. Time never runs backwards within a stream.
@@ -155,7 +166,7 @@ def test_what_is_due_before_an_end_is_delivered(
         wire = feed_at_once(row(*faults), way(data), end)
         last = wire.end[TO_CLIENT]
         due = [e for e in traffic(wire.outs) if isinstance(e, Data) and (last is None or e.at <= last.at)]
-        assert wire.bytes() == b"".join(event.data for event in due)
+        assert wire.delivered() == b"".join(event.data for event in due)
 
 
 # 4. What a fault decides depends on byte offsets, never on the chunks.

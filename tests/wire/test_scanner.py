@@ -7,10 +7,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wire.wire_tools import Ways, patterns, regexes, streams, ways
 
 from pytest_netfixtures._wire.events import Data, Datagram
 from pytest_netfixtures._wire.scanner import Pattern, Scanner, check_pattern, code_of_pattern
-from wire.wire_tools import Ways, patterns, regexes, streams, ways
 
 
 def ends(pattern: Pattern, *chunks: bytes, nth: int = 1, window: int | None = None) -> list[int | None]:

@@ -50,3 +50,10 @@ def test_clearing_takes_everything_off_in_order() -> None:
     schedule = filled(NEVER, 3, 1, 3)
     assert schedule.clear() == ["item 2", "item 1", "item 3", "item 0"]
     assert len(schedule) == 0
+
+
+def test_what_is_kept_stays_in_order_and_the_rest_is_gone() -> None:
+    schedule = filled(2, 1, 2, 0)
+    schedule.keep(lambda item: item != "item 1")
+    assert schedule.next_at == 0
+    assert schedule.due(2) == ["item 3", "item 0", "item 2"]

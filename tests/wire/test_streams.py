@@ -7,6 +7,7 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wire.wire_tools import answers, cuts, jitters, losing, row, shaping
 
 from pytest_netfixtures._wire import streams
 from pytest_netfixtures._wire.entries import TO_CLIENT
@@ -14,16 +15,11 @@ from pytest_netfixtures._wire.events import Data, Datagram, Event, Fin, Lifted, 
 from pytest_netfixtures._wire.narrowing import Narrowable
 from pytest_netfixtures._wire.pipeline import Armed, Fault
 from pytest_netfixtures._wire.streams import Delay, Drop, HalfClose, Reset, Slice, Stall, Truncate
-from wire.wire_tools import answers, cuts, jitters, losing, row, shaping
 
 OPEN = Opened(0.0)
 A, B = Data(1.0, b"abc"), Data(2.0, b"defg")
 FIN, RST = Fin(3.0), Rst(3.0)
 OVER = Fin(1.0, whole=True)
-
-
-def one(kind: type[Event], at: float, **more: object) -> list[Event]:
-    return [kind(at, **more)]
 
 
 PASS: list[list[Event]] = [[], [A], [B], [FIN]]
@@ -78,28 +74,28 @@ TABLE: list[tuple[Fault, list[Event], list[list[Event]]]] = [
     (Drop(2), [A, Lifted(1.5), B, FIN], [[Data(1.0, b"ab")], [], [], []]),
     (Drop(), [Datagram(1.0, b"x"), Lifted(1.5), Datagram(2.0, b"y")], [[], [], [Datagram(2.0, b"y")]]),
     # Truncate: n bytes, and both legs end.
-    (Truncate(), [OPEN, A, FIN], [one(Fin, 0.0, whole=True), [], []]),
-    (Truncate(0), [OPEN, A], [one(Fin, 0.0, whole=True), []]),
+    (Truncate(), [OPEN, A, FIN], [[Fin(0.0, whole=True)], [], []]),
+    (Truncate(0), [OPEN, A], [[Fin(0.0, whole=True)], []]),
     (Truncate(at=0), [OPEN, A, B], [[], [OVER], []]),
     (Truncate(2), [OPEN, A, B], [[], [Data(1.0, b"ab"), OVER], []]),
     (Truncate(at=2), [OPEN, A, B], [[], [Data(1.0, b"ab"), OVER], []]),
     (Truncate(3), [OPEN, A, B], [[], [A, OVER], []]),
-    (Truncate(at=3), [OPEN, A, B], [[], [A], one(Fin, 2.0, whole=True)]),
+    (Truncate(at=3), [OPEN, A, B], [[], [A], [Fin(2.0, whole=True)]]),
     (Truncate(7), [OPEN, A, B, RST], [[], [A], [B, Fin(2.0, whole=True)], []]),
     (Truncate(at=7), [OPEN, A, B, RST], [[], [A], [B], [RST]]),
     (Truncate(8), [OPEN, A, B, FIN], PASS),
     (Truncate(4), [OPEN, A, FIN], [[], [A], [FIN]]),
     (Truncate(2), [OPEN, A, Lifted(1.5), B, FIN], [[], [Data(1.0, b"ab"), OVER], [], [], []]),
     # HalfClose: this direction alone; a reset of the peer still passes.
-    (HalfClose(), [OPEN, A, FIN], [one(Fin, 0.0), [], []]),
+    (HalfClose(), [OPEN, A, FIN], [[Fin(0.0)], [], []]),
     (HalfClose(2), [OPEN, A, B, FIN], [[], [Data(1.0, b"ab"), Fin(1.0)], [], []]),
     (HalfClose(2), [OPEN, A, RST], [[], [Data(1.0, b"ab"), Fin(1.0)], [RST]]),
     (HalfClose(at=3), [OPEN, A, RST], [[], [A], [RST]]),
     (HalfClose(2), [A, RST, Rst(4.0), Data(5.0, b"x")], [[Data(1.0, b"ab"), Fin(1.0)], [RST], [], []]),
     # Reset: n bytes, then RST.
-    (Reset(), [OPEN, A, FIN], [one(Rst, 0.0), [], []]),
+    (Reset(), [OPEN, A, FIN], [[Rst(0.0)], [], []]),
     (Reset(2), [OPEN, A, B, FIN], [[], [Data(1.0, b"ab"), Rst(1.0)], [], []]),
-    (Reset(at=0), [OPEN, A], [[], one(Rst, 1.0)]),
+    (Reset(at=0), [OPEN, A], [[], [Rst(1.0)]]),
     (Reset(at=3), [OPEN, A, FIN], [[], [A], [FIN]]),
     (Reset(3, other_leg=False), [OPEN, A], [[], [A, Rst(1.0, whole=False)]]),
     (Reset(4), [OPEN, A, RST], [[], [A], [RST]]),

@@ -72,12 +72,12 @@ class Wire:
             self._do(entry[1])
         raise AssertionError("the schedule never comes to an end")
 
-    def bytes(self, direction: Direction = TO_CLIENT) -> bytes:
+    def delivered(self, direction: Direction = TO_CLIENT) -> bytes:
         return b"".join(data for _, data in self.got[direction])
 
     def seen_by_peers(self) -> list[tuple[bytes, str]]:
         """What the two receivers can tell: bytes and the kind of the end."""
-        return [(self.bytes(direction), type(self.end[direction]).__name__) for direction in DIRECTIONS]
+        return [(self.delivered(direction), type(self.end[direction]).__name__) for direction in DIRECTIONS]
 
     def _plan(self, outs: list[Out]) -> None:
         self.outs += outs
