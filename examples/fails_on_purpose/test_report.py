@@ -15,8 +15,9 @@ REPORT = b"day,visits\nmonday,7\ntuesday,9\n"
 
 
 def reports(conn: ServerConnection) -> None:
-    conn.recv_until(b"\r\n\r\n")
-    conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(REPORT), REPORT))
+    """A small HTTP server with one page; it keeps the connection open for the next request."""
+    while conn.recv_until(b"\r\n\r\n"):
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(REPORT), REPORT))
 
 
 def test_the_report_is_whole(netlab: NetLab, fault_proxy: Callable[..., TcpProxy]) -> None:
