@@ -5,7 +5,7 @@ Law: what a lab makes it owns, and closes in reverse order. It is usable without
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ._engine.handlers import Handler
@@ -16,7 +16,6 @@ from ._engine.scope import Scope
 from ._engine.servers import DeafServer, TcpEcho, TcpServer
 from ._engine.tcp_proxy import Faults, TcpProxy
 from ._engine.udp import Answers, UdpResponder
-from ._engine.waiting import beside_the_loop, refuse_to_block
 from ._errors import SetupError
 from ._wire.checks import check_count, check_seconds
 from ._wire.entries import LegOpened
@@ -152,9 +151,9 @@ class NetLab:
         port = self._own(_Refused(Port(self._open().engine, host)))
         return port.address
 
-    def deaf_server(self, *, host: str = "127.0.0.1") -> DeafServer:
+    def deaf_server(self, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None) -> DeafServer:
         """Connects succeed, nothing is ever accepted or read."""
-        return self._own(DeafServer(self._open(), host=host))
+        return self._own(DeafServer(self._open(), host=host, port=port, name=name))
 
     # Looking.
 
@@ -181,14 +180,14 @@ class NetLab:
         use `wait_for_async` there.
         """
         __tracebackhide__ = True
-        if not condition():
-            refuse_to_block("wait_for")
-            self._scope.wait_until(condition, within, lambda: _not_true(condition))
+        _check_condition(condition)
+        self._scope.wait_until(condition, within, lambda: _not_true(condition))
 
     async def wait_for_async(self, condition: Callable[[], object], within: float | None = None) -> None:
-        """`wait_for` for async code, under asyncio and trio."""
+        """`wait_for` for async code, under asyncio and trio; `condition` is called in another thread."""
         __tracebackhide__ = True
-        await beside_the_loop(lambda: self._scope.wait_until(condition, within, lambda: _not_true(condition)))
+        _check_condition(condition)
+        await self._scope.wait_until_async(condition, within, lambda: _not_true(condition))
 
     def mark(self, text: str) -> None:
         """A moment of the test, for report and capture."""
@@ -221,9 +220,7 @@ class NetLab:
         """Reset every open connection, so that whoever waits for one returns."""
         self._scope.note(reason)
         for endpoint in reversed(self._owned):
-            if isinstance(endpoint, DeafServer):
-                endpoint.stop()
-            elif hasattr(endpoint, "cut"):
+            if hasattr(endpoint, "cut"):
                 endpoint.cut(reset=True)
 
     def forget(self) -> None:
@@ -244,10 +241,16 @@ class NetLab:
         if self.closed:
             return
         self.closed = True
+        problems = [problem for endpoint in self._reversed() if (problem := _close(endpoint))]
+        if problems:
+            raise problems[0]
+
+    def _reversed(self) -> Iterator[Any]:
+        """What is still to be closed, the youngest first; nothing in a child made by `fork`."""
         while self._owned:
             endpoint = self._owned.pop()
             if self.engine.alive:
-                endpoint.close()
+                yield endpoint
 
     def __enter__(self) -> NetLab:
         return self
@@ -285,6 +288,22 @@ class NetLab:
             for entry in self._open_entries():
                 sink(entry, None)
             self._book.sinks = [*self._book.sinks, sink]
+
+
+def _close(endpoint: Any) -> Exception | None:
+    """Close it; what went wrong, such as a warning that is an error here, must not keep the others open."""
+    try:
+        endpoint.close()
+    except Exception as problem:
+        return problem
+    return None
+
+
+def _check_condition(condition: object) -> None:
+    if not callable(condition):
+        raise TypeError(
+            f"condition is {condition!r}; expected a function without arguments, such as a lambda"
+        )
 
 
 def _not_true(condition: Callable[[], object]) -> str:

@@ -1,7 +1,8 @@
 """A connection of a server of ours, with blocking calls.
 
 Law: a handler takes from the inbox what the engine has read. Every wait ends: by data, by the peer's end, by a deadline,
-or when the server is closed. `close()` never resets by accident.
+or when the server is closed; a deadline loses nothing. `close()` never resets by accident. Where an event loop runs, the
+sync form never blocks: its twin with `_async` waits beside the loop and takes on it, so that a cancelled one takes nothing.
 """
 
 from __future__ import annotations
@@ -9,24 +10,27 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-from .._errors import ConnectionEnded, WaitTimeout
-from .._wire.entries import TO_CLIENT, Address
-from .._wire.render import hexdump_diff
-from .._wire.text import escape
+from .._errors import ConnectionEnded
+from .._wire.checks import check_seconds
+from .._wire.entries import TO_CLIENT
 from .files import file_over
-from .owned import OwnConnection
+from .waiting import beside_the_loop, refuse_to_block
+from .wants import Want, Wants
 
 __all__ = ["ServerConnection"]
 
+T = TypeVar("T")
 
-class ServerConnection(OwnConnection):
+
+class ServerConnection(Wants):
     """One connection, as its server sees it.
 
     `number` counts from 1, `peer` is the client's address. `within` is a number of seconds (default: that of the lab, 5 s);
     a wait that reaches it raises `WaitTimeout`. At the end of the stream the calls that want bytes raise `ConnectionEnded`;
-    after an RST, `ConnectionResetError`.
+    after an RST, `ConnectionResetError`. Every call that waits has a twin for async code, with `_async` behind its name.
     """
 
     _timeout: float | None = None
@@ -34,98 +38,123 @@ class ServerConnection(OwnConnection):
     # Receiving, on a handler's or the test's thread.
 
     def recv(self, size: int = 65536) -> bytes:
-        """What has arrived, at most `size` bytes; `b""` at the end of the stream. Waits as `settimeout` says, default for ever."""
-        with self._lock:
-            self._wait(lambda: bool(self._inbox), self._timeout, lambda: "at least one byte")
-            return self._take(min(size, len(self._inbox)))
+        """What has arrived, at most `size` bytes; `b""` at the end of the stream.
+
+        Waits as `settimeout` says (TimeoutError), by default for ever.
+        """
+        return self._get(self._want_some(size), self._timeout)
+
+    async def recv_async(self, size: int = 65536) -> bytes:
+        """`recv` for async code."""
+        return await self._get_async(self._want_some(size), self._timeout)
 
     def recv_until(self, pattern: bytes, within: float | None = None) -> bytes:
         """Everything up to and including the first `pattern`.
 
         Raises ConnectionEnded when the stream ends before it, WaitTimeout at the deadline; nothing is lost.
         """
-        if not isinstance(pattern, bytes) or not pattern:
-            raise ValueError(
-                f"pattern is {pattern!r}; expected at least one byte to wait for, such as b'\\r\\n'"
-            )
-        with self._lock:
-            self._need(lambda: pattern in self._inbox, within, lambda: f"{pattern!r}")
-            return self._take(self._inbox.index(pattern) + len(pattern))
+        return self._get(self._want_until(pattern), self._within(within))
+
+    async def recv_until_async(self, pattern: bytes, within: float | None = None) -> bytes:
+        """`recv_until` for async code."""
+        return await self._get_async(self._want_until(pattern), self._within(within))
 
     def recv_exactly(self, size: int, within: float | None = None) -> bytes:
         """Exactly `size` bytes. Raises as `recv_until`."""
-        with self._lock:
-            self._need(lambda: len(self._inbox) >= size, within, lambda: f"{size} bytes")
-            return self._take(size)
+        return self._get(self._want_exactly(size), self._within(within))
+
+    async def recv_exactly_async(self, size: int, within: float | None = None) -> bytes:
+        """`recv_exactly` for async code."""
+        return await self._get_async(self._want_exactly(size), self._within(within))
 
     def recv_to_end(self, within: float | None = None) -> bytes:
         """Everything up to the end of the stream. Raises ConnectionResetError when the client resets instead."""
-        chunks: list[bytes] = []
-        deadline = time.monotonic() + self._within(within)
-        with self._lock:
-            while True:
-                left = max(0.0, deadline - time.monotonic())
-                self._wait(lambda: bool(self._inbox), left, lambda: "the end of the stream")
-                if not self._inbox:
-                    return b"".join(chunks)
-                chunks.append(self._take(len(self._inbox)))
+        return self._get(self._want_all(), self._within(within))
+
+    async def recv_to_end_async(self, within: float | None = None) -> bytes:
+        """`recv_to_end` for async code."""
+        return await self._get_async(self._want_all(), self._within(within))
 
     def readline(self, within: float | None = None) -> bytes:
-        """One line, with its `\\n`."""
-        return self.recv_until(b"\n", within)
+        """One line, with its `\\n`. Raises as `recv_until`."""
+        return self._get(self._want_until(b"\n", "readline"), self._within(within))
+
+    async def readline_async(self, within: float | None = None) -> bytes:
+        """`readline` for async code."""
+        return await self._get_async(self._want_until(b"\n", "readline"), self._within(within))
 
     def expect(self, expected: bytes, within: float | None = None) -> bytes:
         """The next bytes must be `expected`. Raises AssertionError that shows where they differ."""
         __tracebackhide__ = True
-        with self._lock:
-            self._wait(lambda: self._decides(expected), self._within(within), lambda: f"{expected!r}")
-            if bytes(self._inbox[: len(expected)]) != expected:
-                raise AssertionError(self._differs(expected))
-            return self._take(len(expected))
+        return self._get(self._want_this(expected), self._within(within))
+
+    async def expect_async(self, expected: bytes, within: float | None = None) -> bytes:
+        """`expect` for async code."""
+        __tracebackhide__ = True
+        return await self._get_async(self._want_this(expected), self._within(within))
 
     def expect_nothing(self, during: float = 0.2) -> None:
         """Nothing must arrive for so many seconds, no end either. Raises AssertionError otherwise."""
         __tracebackhide__ = True
-        with self._lock:
-            self._wait_quietly(lambda: bool(self._inbox) or self._ended, during)
-            if self._inbox or self._ended:
-                raise AssertionError(
-                    f"{self!r} got {self._waiting()}; expected nothing for {during:g} s: what did the client send?"
-                )
+        want = self._want_anything(during)
+        if self._comes(want, during):
+            self._answer(want)
+
+    async def expect_nothing_async(self, during: float = 0.2) -> None:
+        """`expect_nothing` for async code."""
+        __tracebackhide__ = True
+        want = self._want_anything(during)
+        if await beside_the_loop(lambda: self._comes(want, during)):
+            self._answer(want)
 
     def expect_eof(self, within: float | None = None) -> None:
         """The client must end its direction (FIN), with nothing before it. Raises AssertionError otherwise."""
         __tracebackhide__ = True
-        with self._lock:
-            self._wait(
-                lambda: bool(self._inbox), self._within(within), lambda: "the client's FIN", resets=False
-            )
-            if self._inbox or self._link.peer_end != "FIN":
-                raise AssertionError(
-                    f"{self!r} got {self._waiting()}; expected the client's FIN and nothing before it"
-                )
+        self._get(self._want_eof(), self._within(within))
+
+    async def expect_eof_async(self, within: float | None = None) -> None:
+        """`expect_eof` for async code."""
+        __tracebackhide__ = True
+        await self._get_async(self._want_eof(), self._within(within))
 
     def hold(self, event: threading.Event) -> None:
         """Wait until the test sets `event`; released by itself when the server is closed (ConnectionEnded)."""
-        while not event.wait(0.02):
-            if self.released:
+        while not event.is_set():
+            refuse_to_block("hold")
+            if self.released or self.gone:
                 raise ConnectionEnded(
-                    f"{self!r} was closed while its handler held; expected the test to set the event"
+                    f"{self!r} was ended while its handler held; expected the test to set the event before that"
                 )
+            event.wait(0.02)
+
+    async def hold_async(self, event: threading.Event) -> None:
+        """`hold` for async code."""
+        await beside_the_loop(lambda: self.hold(event))
 
     # Sending and ending.
 
-    def send(self, data: bytes) -> None:
-        """Send all of `data`; returns when the kernel has taken it. Raises ConnectionEnded after an end of ours."""
-        view = memoryview(data).cast("B")
-        deadline = None if self._timeout is None else time.monotonic() + self._timeout
-        with self._lock:
-            while view:
-                view = view[self._send_some(view) :]
-                if view:
-                    self._wait_for_room(deadline)
+    def send(self, data: bytes) -> int:
+        """Send all of `data`; returns its length when the kernel has taken it.
 
-    sendall = send
+        Waits for a client that does not read as `settimeout` says (TimeoutError), by default for ever. Raises
+        ConnectionEnded after an end of ours, ConnectionResetError after the client's RST.
+        """
+        view, deadline = memoryview(data).cast("B"), self._deadline()
+        while view := view[self._send_some(view) :]:
+            refuse_to_block("send")
+            self._wait_for_room(deadline)
+        return memoryview(data).nbytes
+
+    async def send_async(self, data: bytes) -> int:
+        """`send` for async code."""
+        view, deadline = memoryview(data).cast("B"), self._deadline()
+        while view := view[self._send_some(view) :]:
+            await beside_the_loop(lambda: self._wait_for_room(deadline))
+        return memoryview(data).nbytes
+
+    def sendall(self, data: bytes) -> None:
+        """`send`, as sockets call it."""
+        self.send(data)
 
     def half_close(self) -> None:
         """Send FIN; receiving goes on."""
@@ -134,37 +163,41 @@ class ServerConnection(OwnConnection):
     def close(self) -> None:
         """End cleanly: FIN, and what the client still sends is read and dropped, so that it is never an RST."""
         self.half_close()
-        self._scope.engine.post(self._drain)
+        self.give_up()
+        self._scope.engine.post(self._read_on)
 
     def reset(self) -> None:
         """End with RST, as soon as the kernel has sent what was given to it."""
+        self.give_up()
         self._scope.engine.call(self._link.end, "RST")
 
     # What code written for a socket needs.
 
     def settimeout(self, seconds: float | None) -> None:
         """How long `recv` and `send` wait; None: until the connection ends or the server is closed."""
+        if seconds is not None:
+            check_seconds("seconds", seconds)
         self._timeout = seconds
 
     def gettimeout(self) -> float | None:
         """What `settimeout` was given."""
         return self._timeout
 
-    def getpeername(self) -> Address:
+    def getpeername(self) -> tuple[str, int]:
         """The client's address."""
         return self.peer
 
-    def getsockname(self) -> Address:
+    def getsockname(self) -> tuple[str, int]:
         """The server's address."""
         return self.server.address
 
-    def makefile(self, mode: str = "rwb", buffering: int = -1) -> io.BufferedIOBase:
-        """A binary file over the connection; closing it leaves the connection open."""
-        if set(mode) - set("rwb"):
-            raise ValueError(
-                f"mode is {mode!r}; expected 'rb', 'wb' or 'rwb': wrap it in io.TextIOWrapper for text"
-            )
-        return file_over(self.recv, self.send, mode)
+    def makefile(self, mode: str = "rwb", buffering: int = -1, **text: Any) -> io.IOBase:
+        """A file over the connection; closing it leaves the connection open.
+
+        `mode` is "r", "w" or "rw" for text (`encoding`, `errors` and `newline` as `open` takes them), with "b" for bytes;
+        `buffering=0` with "b" hands every write over at once.
+        """
+        return file_over(self.recv, self.send, mode, buffering, text)
 
     def __enter__(self) -> ServerConnection:
         return self
@@ -175,74 +208,101 @@ class ServerConnection(OwnConnection):
     def __repr__(self) -> str:
         return f"<connection {self.number} of {self.server.name}>"
 
-    # Inside.
+    # Inside: waiting.
 
     @property
-    def _ended(self) -> bool:
-        return self._link.peer_end is not None or self._link.closed
+    def _over(self) -> bool:
+        """Whether nothing more can come."""
+        return self.gone or self.released or self._link.closed or self._link.peer_end is not None
 
     def _within(self, within: float | None) -> float:
-        return self._scope.wait if within is None else within
+        if within is None:
+            return self._scope.wait
+        check_seconds("within", within)
+        return within
 
-    def _drain(self) -> None:
+    def _get(self, want: Want[T], seconds: float | None) -> T:
+        __tracebackhide__ = True
         with self._lock:
-            self._inbox.clear()
-        self._read_on()
+            if not self._comes(want, seconds):
+                raise self._late(want, seconds)
+            return self._answer(want)
 
-    def _need(self, ready: Callable[[], bool], within: float | None, what: Callable[[], str]) -> None:
-        self._wait(ready, self._within(within), what)
-        if not ready():
-            raise ConnectionEnded(
-                f"{self!r} ended after {self._waiting()}; expected {what()}: the client closed too early"
-            )
+    async def _get_async(self, want: Want[T], seconds: float | None) -> T:
+        __tracebackhide__ = True
+        coming: Awaitable[bool] = beside_the_loop(lambda: self._comes(want, seconds))
+        if not await coming:
+            raise self._late(want, seconds)
+        return self._answer(want)
 
-    def _wait(
-        self, ready: Callable[[], bool], seconds: float | None, what: Callable[[], str], resets: bool = True
-    ) -> None:
-        """Wait until ready or the stream has ended; the lock is held."""
-        if not self._wait_quietly(lambda: ready() or self._ended, seconds):
-            raise WaitTimeout(f"{self!r} got {self._waiting()} in {seconds:g} s; expected {what()}")
-        if ready() or not self._ended:
-            return
-        if self.released and self._link.peer_end is None:
-            raise ConnectionEnded(f"{self!r} was closed by the end of the test while it waited for {what()}")
-        if self._link.peer_end == "RST" and resets:
-            raise ConnectionResetError(f"{self!r} was reset by the client; expected {what()}")
+    def _comes(self, want: Want[T], seconds: float | None) -> bool:
+        """Wait until it is met, or cannot be any more; False at the deadline."""
+        with self._lock:
+            if want.met() or self._over:
+                return True
+            if seconds != 0:
+                refuse_to_block(want.call)
+            self.make_room(want.room)
+            try:
+                return self._news.wait_for(lambda: want.met() or self._over, seconds)
+            finally:
+                self.make_room(0)
 
-    def _wait_quietly(self, ready: Callable[[], bool], seconds: float | None) -> bool:
-        return self._news.wait_for(lambda: ready() or self.released, seconds)
+    def _answer(self, want: Want[T]) -> T:
+        __tracebackhide__ = True
+        with self._lock:
+            if self.gone or not want.met():
+                raise self._why(want)
+            return want.take()
 
-    def _decides(self, expected: bytes) -> bool:
-        """Whether enough has come to say that it is, or is not, what was expected."""
-        return len(self._inbox) >= len(expected) or not expected.startswith(bytes(self._inbox))
+    def _late(self, want: Want[T], seconds: float | None) -> Exception:
+        return want.late(
+            f"{self!r} got {self._waiting()} in {seconds:g} s; expected {want.text}: did the client send it?"
+        )
 
-    def _differs(self, expected: bytes) -> str:
-        lines = "\n".join(hexdump_diff(bytes(self._inbox[: len(expected)]), expected))
-        return f"{self!r} got other bytes than expected; left is what came, right what was expected:\n{lines}"
+    # Inside: sending.
 
-    def _waiting(self) -> str:
-        ended = f" and then {self._link.peer_end}" if self._link.peer_end else ""
-        if not self._inbox:
-            return f"nothing{ended}"
-        return f"{len(self._inbox)} bytes, {escape(bytes(self._inbox[:64]))}{ended}"
+    def _deadline(self) -> Callable[[], float | None]:
+        """How many seconds are left, or None for no bound."""
+        if (timeout := self._timeout) is None:
+            return lambda: None
+        end = time.monotonic() + timeout
+        return lambda: max(0.0, end - time.monotonic())
 
     def _send_some(self, view: memoryview) -> int:
-        if not self._link.writable:
-            raise ConnectionEnded(
-                f"{self!r} has ended; expected an open connection to send {len(view)} bytes"
-            )
-        try:
-            count = self._link.sock.send(view)
-        except BlockingIOError:
-            return 0
-        self._write_sent(TO_CLIENT, bytes(view[:count]))
-        return count
+        with self._lock:
+            if view and not self._may_send:
+                raise self._cannot_send(len(view))
+            try:
+                count = self._link.sock.send(view) if view else 0
+            except BlockingIOError:
+                return 0
+            except OSError as error:
+                raise self._cannot_send(len(view), left=True) from error
+            self._write_sent(TO_CLIENT, bytes(view[:count]))
+            return count
 
-    def _wait_for_room(self, deadline: float | None) -> None:
-        version = self._sent[TO_CLIENT]
-        seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
-        self._scope.engine.post(self._link.want_room)
-        if not self._news.wait(seconds) and version == self._sent[TO_CLIENT]:
-            raise TimeoutError(f"{self!r} could not send in {self._timeout} s; expected a client that reads")
-        if self.released:
-            raise ConnectionEnded(f"{self!r} was closed while it was sending; expected a client that reads")
+    @property
+    def _may_send(self) -> bool:
+        return self._link.writable and self._link.peer_end != "RST" and not self.released
+
+    def _cannot_send(self, size: int, left: bool = False) -> Exception:
+        if left or self._link.peer_end == "RST":
+            return ConnectionResetError(
+                f"{self!r} could not send {size} bytes: the client has left; expected it to read them"
+            )
+        return ConnectionEnded(
+            f"{self!r} has ended here and cannot send {size} bytes; expected an open connection: send before it ends, or"
+            " before its server is closed"
+        )
+
+    def _wait_for_room(self, left: Callable[[], float | None]) -> None:
+        """Wait until the kernel may take bytes again."""
+        with self._lock:
+            count = self.rooms
+            self._scope.engine.post(self._link.want_room)
+            changed = self._news.wait_for(lambda: self.rooms != count or not self._may_send, left())
+        if not changed:
+            raise TimeoutError(
+                f"{self!r} could not send in {self._timeout:g} s; expected a client that reads, or a longer settimeout()"
+            )

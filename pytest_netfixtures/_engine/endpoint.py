@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._wire.entries import Address, LegOpened
-from .._wire.traffic import Traffic
+from .._wire.traffic import Connection, Traffic
+from .place import Place
 from .ports import Listener, Port
 from .scope import Scope
 
@@ -42,8 +43,8 @@ class Live(Protocol):
         """End at teardown."""
 
 
-class TcpEndpoint:
-    """A TCP server or proxy: `host`, `port`, `address`, `url`, `name`, `traffic`."""
+class TcpEndpoint(Place):
+    """A TCP server or proxy: `host`, `port`, `address`, `netloc`, `url`, `name`, `traffic`, `connections`."""
 
     kind = "tcp"
 
@@ -56,35 +57,23 @@ class TcpEndpoint:
         self._listener = Listener(self._port, self._accepted)
         self._live: list[Live] = []
         self._count = 0
-        self._say_where(host)
-        self.start()
-
-    @property
-    def host(self) -> str:
-        """The address that it is bound to."""
-        return self._port.host
-
-    @property
-    def port(self) -> int:
-        """The port; the same for its whole life, stopped or not."""
-        return self._port.port
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """`(host, port)`, as `socket.create_connection` takes it."""
-        return (self.host, self.port)
-
-    @property
-    def url(self) -> str:
-        """`tcp://host:port`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp://{host}:{self.port}"
+        self._say_where()
+        try:
+            self.start()
+        except BaseException:
+            self._port.close()
+            raise
 
     @property
     def traffic(self) -> Traffic:
         """An immutable snapshot of what its connections have seen so far."""
         with self.scope.book.lock:
             return self.scope.book.recorder.traffic(self.name)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Those of its traffic so far, `connections[0]` is the first."""
+        return self.traffic.connections
 
     def start(self) -> None:
         """Listen; again on the same port after `stop()` or `refuse()`."""
@@ -155,13 +144,6 @@ class TcpEndpoint:
 
     def _connect(self, sock: _socket.socket, peer: Address, number: int) -> Live:
         raise TypeError(f"{type(self).__name__} does not say what a connection is")
-
-    def _say_where(self, host: str) -> None:
-        if not host.startswith("127.") and host != "::1":
-            self.scope.note(f"{self.name} is bound to {host}: reachable from beyond this machine")
-
-    def __repr__(self) -> str:
-        return f"<{self.name} on {self.url}>"
 
 
 class Undo:

@@ -6,22 +6,23 @@ Law: it is the stdlib's buffering over our calls; closing it leaves the connecti
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = ["file_over"]
 
 
 class _Raw(io.RawIOBase):
-    def __init__(self, recv: Callable[[int], bytes], send: Callable[[Any], object]) -> None:
+    def __init__(self, recv: Callable[[int], bytes], send: Callable[[Any], object], mode: str) -> None:
         self._recv = recv
         self._send = send
+        self._mode = mode
 
     def readable(self) -> bool:
-        return True
+        return "r" in self._mode
 
     def writable(self) -> bool:
-        return True
+        return "w" in self._mode
 
     def readinto(self, buffer: Any) -> int:
         data = self._recv(len(buffer))
@@ -30,12 +31,35 @@ class _Raw(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         self._send(data)
-        return len(data)
+        return memoryview(data).nbytes
 
 
-def file_over(recv: Callable[[int], bytes], send: Callable[[Any], object], mode: str) -> io.BufferedIOBase:
-    """A buffered binary file to read ("rb"), to write ("wb") or both ("rwb")."""
-    raw: Any = _Raw(recv, send)
+def file_over(
+    recv: Callable[[int], bytes],
+    send: Callable[[Any], object],
+    mode: str,
+    buffering: int,
+    text: Mapping[str, Any],
+) -> io.IOBase:
+    """A file to read ("r"), to write ("w") or both: of bytes ("b"), else of text."""
+    _check_mode(mode)
+    raw = _Raw(recv, send, mode)
+    if "b" not in mode:
+        return io.TextIOWrapper(_buffered(raw, mode, -1), **text)
+    if text:
+        raise ValueError(
+            f"mode is {mode!r} and {sorted(text)} given; expected those for text alone: leave out 'b'"
+        )
+    return raw if buffering == 0 else _buffered(raw, mode, buffering)
+
+
+def _check_mode(mode: object) -> None:
+    if not isinstance(mode, str) or set(mode) - set("rwb") or not set(mode) & set("rw"):
+        raise ValueError(f"mode is {mode!r}; expected 'r', 'w' or 'rw', with 'b' for bytes")
+
+
+def _buffered(raw: Any, mode: str, buffering: int) -> Any:
+    size = buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE
     if "w" not in mode:
-        return io.BufferedReader(raw)
-    return io.BufferedRWPair(raw, raw) if "r" in mode else io.BufferedWriter(raw)
+        return io.BufferedReader(raw, size)
+    return io.BufferedRWPair(raw, raw, size) if "r" in mode else io.BufferedWriter(raw, size)

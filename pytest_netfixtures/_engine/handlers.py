@@ -6,6 +6,7 @@ waits for is released, and it is joined for at most 2 s: one that does not end i
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 import warnings
@@ -16,7 +17,7 @@ from .._errors import ConnectionEnded
 from .connection import ServerConnection
 from .scope import Scope
 
-__all__ = ["JOIN_SECONDS", "Handler", "HandlerThread", "join_all"]
+__all__ = ["JOIN_SECONDS", "Handler", "HandlerThread", "check_function", "join_all"]
 
 JOIN_SECONDS = 2.0
 
@@ -37,6 +38,8 @@ class HandlerThread:
     def _run(self) -> None:
         try:
             self.result = self.handler(self.connection)
+        except ConnectionRefusedError as error:
+            self._scope.fail(error)  # a connect of its own: our client has not left
         except (ConnectionError, ConnectionEnded) as error:
             self._client_left(error)
         except BaseException as error:
@@ -50,15 +53,25 @@ class HandlerThread:
             self._scope.fail(error)
 
 
+def check_function(field: str, function: object) -> None:
+    """`function` must be called for its answer, and not have to be awaited or iterated over."""
+    for kind, name in ((inspect.iscoroutinefunction, "async"), (inspect.isgeneratorfunction, "a generator")):
+        if kind(function) or kind(type(function).__call__):
+            raise TypeError(
+                f"{field} is {function!r}, which is {name}; expected a plain function: it runs in a thread of its own"
+            )
+
+
 def join_all(threads: Iterable[threading.Thread]) -> None:
     """Wait for handler threads that have been released, at most 2 s together."""
     deadline = time.monotonic() + JOIN_SECONDS
+    threads = list(threads)
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-        if thread.is_alive():
-            warnings.warn(
-                f"{thread.name} did not end within {JOIN_SECONDS:g} s of the test's end and was abandoned;"
-                " expected its handler to return when its connection is closed: do not block on anything else in it",
-                ResourceWarning,
-                stacklevel=2,
-            )
+    if late := [thread.name for thread in threads if thread.is_alive()]:
+        warnings.warn(
+            f"{', '.join(late)} did not end within {JOIN_SECONDS:g} s of the test's end and was abandoned;"
+            " expected its handler to return when its connection is closed: do not block on anything else in it",
+            RuntimeWarning,
+            stacklevel=2,
+        )

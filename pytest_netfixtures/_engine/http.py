@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from .._errors import ConnectionEnded
 from .connection import ServerConnection
+from .scope import Scope
 from .servers import TcpServer
 
 __all__ = ["HttpEcho"]
@@ -25,8 +27,11 @@ class _Echo(BaseHTTPRequestHandler):
     sys_version = ""
 
     def _echo(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        text = json.dumps(self._described(body), indent=2).encode() + b"\n"
+        try:
+            text = json.dumps(self._described(self._body()), indent=2).encode() + b"\n"
+        except (ValueError, RecursionError) as error:
+            self.send_error(400, explain=str(error))
+            return
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
@@ -34,7 +39,35 @@ class _Echo(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _echo
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _echo
+
+    def _body(self) -> bytes:
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            return b"".join(iter(self._chunk, b""))
+        length = self.headers.get("Content-Length") or "0"
+        if not (length.isascii() and length.isdigit()):
+            raise ValueError(f"Content-Length is {length!r}; expected a number")
+        return self._exactly(int(length))
+
+    def _chunk(self) -> bytes:
+        """One chunk of a body; `b""` after the last and its trailers."""
+        size = _chunk_size(self.rfile.readline(1024))
+        data = self._exactly(size)
+        while (line := self.rfile.readline(65536)) != b"\r\n":
+            if size or not line:
+                raise ValueError("a chunk does not end where its size says")
+        return data
+
+    def _exactly(self, size: int) -> bytes:
+        parts, missing = [], size
+        while missing and (part := self.rfile.read(min(missing, 1 << 20))):
+            parts.append(part)
+            missing -= len(part)
+        if missing:
+            raise ConnectionEnded(
+                f"the client left after {size - missing} bytes of a body; expected {size}: it closed too early"
+            )
+        return b"".join(parts)
 
     def _described(self, body: bytes) -> dict[str, Any]:
         url = urlsplit(self.path)
@@ -52,11 +85,18 @@ class _Echo(BaseHTTPRequestHandler):
             return None
         try:
             return json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def log_message(self, format: str, *args: object) -> None:
         """The record says it all."""
+
+
+def _chunk_size(line: bytes) -> int:
+    digits = line.split(b";")[0].strip()
+    if not digits or digits.strip(b"0123456789abcdefABCDEF"):
+        raise ValueError(f"the size of a chunk is {digits!r}; expected hexadecimal digits")
+    return int(digits, 16)
 
 
 def _serve(connection: ServerConnection) -> None:
@@ -67,13 +107,9 @@ class HttpEcho(TcpServer):
     """HTTP/1.1 with keep-alive; answers 200 with method, path, query, headers, body and JSON of the request as JSON."""
 
     kind = "http_echo"
+    scheme = "http"
 
     def __init__(
-        self, scope: Any, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
+        self, scope: Scope, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
     ) -> None:
         super().__init__(scope, _serve, host=host, port=port, name=name)
-
-    @property
-    def url(self) -> str:
-        """`http://host:port`, without a slash at the end."""
-        return "http" + super().url.removeprefix("tcp")

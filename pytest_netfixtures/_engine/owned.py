@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["INBOX_BYTES", "OwnConnection"]
 
 INBOX_BYTES = 1 << 20
-"""Above it reading rests until something has been taken."""
+"""Above it reading rests until something has been taken, or somebody waits for more than that."""
 
 
 class OwnConnection:
@@ -41,7 +41,7 @@ class OwnConnection:
     def __init__(self, server: TcpEndpoint, sock: _socket.socket, peer: Address, number: int) -> None:
         self.server = server
         self.number = number
-        self.peer = peer
+        self.peer = (peer[0], int(peer[1]))
         self.id = server.scope.identity()
         self.opened_before = False
         self._scope = server.scope
@@ -51,7 +51,10 @@ class OwnConnection:
         self._inbox = bytearray()
         self._sent = {TO_SERVER: 0, TO_CLIENT: 0}
         self._taken = 0
+        self._room = INBOX_BYTES + 0.0
+        self.rooms = 0
         self.released = False
+        self.gone = False
         self._link = Link(server.scope.engine, sock, self)
 
     def start(self) -> None:
@@ -63,16 +66,18 @@ class OwnConnection:
     def opened(self, before: bool) -> list[LegOpened]:
         """The entry that says that this connection is open."""
         at, name, server = time.monotonic(), self.server.name, self.server.address
-        return [LegOpened(at, self.id, name, self.number, "client", "tcp", self.peer[:2], server, before)]
+        return [LegOpened(at, self.id, name, self.number, "client", "tcp", self.peer, server, before)]
 
     def read(self, link: Link, data: bytes) -> None:
         self._write_sent(TO_SERVER, data)
-        self._inbox += data
-        self._news.notify_all()
+        if not self.gone:
+            self._inbox += data
+            self._news.notify_all()
 
     def got(self, link: Link, data: bytes) -> None:
-        if len(self._inbox) > INBOX_BYTES:
-            link.read(False)
+        with self._lock:  # so that nobody takes all of it in between, and reading rests for ever
+            if len(self._inbox) > self._room:
+                link.read(False)
 
     def peer_ended(self, link: Link, how: How) -> None:
         self._book.write(LegEnded(time.monotonic(), self.id, "client", "peer", how))
@@ -90,12 +95,26 @@ class OwnConnection:
 
     def room(self, link: Link) -> None:
         with self._lock:
+            self.rooms += 1
             self._news.notify_all()
+
+    def make_room(self, size: float) -> None:
+        """The inbox may hold so much, if that is more than usual; under the lock."""
+        self._room = max(INBOX_BYTES, size)
+        if len(self._inbox) < size:
+            self._resume()
 
     def release(self) -> None:
         """The server is closed: every wait ends."""
         with self._lock:
             self.released = True
+            self._news.notify_all()
+
+    def give_up(self) -> None:
+        """We have ended it: nobody takes anything any more, and what still comes is dropped."""
+        with self._lock:
+            self.gone = True
+            self._inbox.clear()
             self._news.notify_all()
 
     def abandon(self) -> None:
@@ -104,8 +123,11 @@ class OwnConnection:
         self._link.abandon()
 
     def cut(self, reset: bool) -> None:
-        """End now, with FIN or RST; on the engine's thread."""
+        """End now, with FIN or RST; what waits is dropped, what still comes too; on the engine's thread."""
+        self.give_up()
+        self._link.drop()
         self._link.reset() if reset else self._link.end("FIN")
+        self._read_on()
 
     @property
     def open(self) -> bool:
@@ -126,9 +148,13 @@ class OwnConnection:
             now = time.monotonic()
             self._book.write(Delivered(now, self.id, TO_SERVER, self._taken, len(data), now), data)
             self._taken += len(data)
-        if not self._link.reading and not self._link.closed and len(self._inbox) <= INBOX_BYTES // 2:
-            self._scope.engine.post(self._read_on)
+        if len(self._inbox) <= self._room / 2:
+            self._resume()
         return data
+
+    def _resume(self) -> None:
+        if not self._link.reading and not self._link.closed:
+            self._scope.engine.post(self._read_on)
 
     def _read_on(self) -> None:
         if not self._link.closed:

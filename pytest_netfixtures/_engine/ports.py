@@ -14,12 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .._errors import SetupError
+from .._wire.checks import check_count
 from .loop import Engine
 from .poller import READ
 
 __all__ = ["Listener", "Port", "family_of"]
 
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _GONE_ALREADY = (errno.ECONNABORTED, errno.EINTR, errno.EPROTO)
 
 
@@ -30,7 +31,7 @@ def family_of(host: object) -> int:
     family = _socket.AF_INET6 if ":" in host else _socket.AF_INET
     try:
         _socket.inet_pton(family, host)
-    except OSError:
+    except (OSError, ValueError):
         message = f"host is {host!r}; expected a numeric address such as '127.0.0.1' or '::1'"
         raise ValueError(message) from None
     return family
@@ -42,35 +43,59 @@ class Port:
     def __init__(
         self, engine: Engine, host: str = "127.0.0.1", port: int = 0, kind: int = _socket.SOCK_STREAM
     ) -> None:
+        check_count("port", port, unit="")
+        if port > 65535:
+            raise ValueError(f"port is {port!r}; expected 65535 or less, or 0 to let the kernel choose one")
         self.engine = engine
         self.host = host
         self.family = family_of(host)
         self.kind = kind
-        self._reservation = self._bind(port)
+        self._given_back = False
+        # For UDP "reuse" would let two of us have one port; for TCP a port given by the user may have old connections.
+        self._reservation = self._bind(port, reuse=kind == _socket.SOCK_STREAM)
         self.port: int = self._reservation.getsockname()[1]
+        self._reservation.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         if kind == _socket.SOCK_DGRAM:
             self._reservation.connect((host, self.port))  # it hears nobody, so that the port is refused
 
-    def _bind(self, port: int) -> _socket.socket:
-        sock = _socket.socket(self.family, self.kind | getattr(_socket, "SOCK_CLOEXEC", 0))
+    def _bind(self, port: int, reuse: bool = True) -> _socket.socket:
         try:
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+            sock = _socket.socket(self.family, self.kind | getattr(_socket, "SOCK_CLOEXEC", 0))
+        except OSError as error:
+            raise self._not_bound(port, error) from error
+        try:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, reuse)
             sock.bind((self.host, port))
         except OSError as error:
             sock.close()
-            raise SetupError(
-                f"{self.host} port {port} could not be bound: {error.strerror}; expected a loopback address of this machine"
-                " and a free port; leave port out to let the kernel choose one"
-            ) from error
+            raise self._not_bound(port, error) from error
         return self.engine.adopt(sock)
+
+    def _not_bound(self, port: int, error: OSError) -> SetupError:
+        where = f"{self.host} port {port}" if port else f"a port of {self.host}"
+        if error.errno in OUT_OF_DESCRIPTORS:
+            return SetupError(
+                f"{where} could not be bound: {error.strerror}; expected a free file descriptor:"
+                " close connections, or raise the limit with `ulimit -n`"
+            )
+        return SetupError(
+            f"{where} could not be bound: {error.strerror}; expected a loopback address of this machine"
+            " and a free port: leave port out to let the kernel choose one"
+        )
 
     def another(self) -> _socket.socket:
         """Another socket on the same port."""
+        if self._given_back:
+            raise SetupError(
+                f"{self.host} port {self.port} was given back by close(); expected an open server or proxy:"
+                " use stop() where start() is to follow, or make another one"
+            )
         return self._bind(self.port)
 
     def close(self) -> None:
         """Give the port back."""
-        if self._reservation.fileno() >= 0:
+        if not self._given_back:
+            self._given_back = True
             self.engine.close(self._reservation)
 
 
@@ -124,7 +149,7 @@ class Listener:
             self._accepted(self.engine.adopt(sock), peer)
 
     def _wait_for_descriptors(self, error: OSError) -> None:
-        if error.errno not in _OUT_OF_DESCRIPTORS:
+        if error.errno not in OUT_OF_DESCRIPTORS:
             raise error
         self._rest(True)
         self.engine.when_closed.append(lambda: self._rest(False))
@@ -142,6 +167,6 @@ def warn_once_about_descriptors() -> None:
         warnings.warn(
             "no file descriptor is left, so accepting rests until one is closed; expected enough for all connections:"
             " close some, or raise the limit with `ulimit -n`",
-            ResourceWarning,
+            RuntimeWarning,
             stacklevel=2,
         )

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable
 
 from .._errors import WaitTimeout
+from .._wire.checks import check_seconds
 from .._wire.entries import Marked, Noted
 from .journal import Book
 from .loop import Engine
+from .waiting import beside_the_loop, in_event_loop, refuse_to_block
 
 __all__ = ["Scope"]
 
@@ -30,22 +32,27 @@ class Scope:
         self.wait = wait
         self.errors: list[BaseException] = []
         self.in_test = False
-        self._names: dict[str, int] = {}
+        self._names: set[str] = set()
 
     def identity(self) -> int:
         """A number for a connection that no other in this process has."""
         return next(_identities)
 
     def name(self, kind: str, given: str | None) -> str:
-        """The name of an endpoint: the given one, or the kind, with an ordinal from the second on."""
-        name = given or kind
-        self._names[name] = ordinal = self._names.get(name, 0) + 1
-        return name if ordinal == 1 else f"{name}-{ordinal}"
+        """The name of an endpoint: the given one, or the kind; with an ordinal from the second on."""
+        if given is not None and not isinstance(given, str):
+            raise TypeError(f"name is {given!r}; expected text that reports and captures call it by, or None")
+        first = given or kind
+        rest = (f"{first}-{ordinal}" for ordinal in itertools.count(2))
+        name = next(name for name in itertools.chain([first], rest) if name not in self._names)
+        self._names.add(name)
+        return name
 
     def fail(self, error: BaseException) -> None:
         """Keep an error until the test asks for it."""
-        self.errors.append(error)
-        self.engine.journal.touch()
+        with self.book.lock:
+            self.errors.append(error)
+            self.engine.journal.touch()
 
     def note(self, text: str, connection: int | None = None) -> None:
         """Something worth a line in the report."""
@@ -58,10 +65,33 @@ class Scope:
             self.book.write(Marked(time.monotonic(), text))
 
     def wait_until(
+        self,
+        condition: Callable[[], object],
+        within: float | None,
+        what: Callable[[], str],
+        call: str = "wait_for",
+    ) -> None:
+        """Wait until `condition()` is true; WaitTimeout with the text of `what()` otherwise.
+
+        Where an event loop runs it looks once, and NetlabError names the twin of `call`.
+        """
+        __tracebackhide__ = True
+        limit = self._limit(within)
+        if limit and in_event_loop():
+            if not condition():
+                refuse_to_block(call)
+        elif not self.engine.journal.wait(condition, limit):
+            raise WaitTimeout(f"after {limit:g} s {what()}")
+
+    async def wait_until_async(
         self, condition: Callable[[], object], within: float | None, what: Callable[[], str]
     ) -> None:
-        """Wait until `condition()` is true; WaitTimeout with the text of `what()` otherwise."""
+        """`wait_until` for async code."""
         __tracebackhide__ = True
-        limit = self.wait if within is None else within
-        if not self.engine.journal.wait(condition, limit):
-            raise WaitTimeout(f"after {limit:g} s {what()}")
+        await beside_the_loop(lambda: self.wait_until(condition, within, what))
+
+    def _limit(self, within: float | None) -> float:
+        if within is None:
+            return self.wait
+        check_seconds("within", within)
+        return within

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import _socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .._errors import ServerError
 from .._wire.checks import check_choice
 from .._wire.entries import TO_SERVER, Address, Delivered, How
 from .connection import ServerConnection
 from .endpoint import Live, TcpEndpoint
-from .handlers import Handler, HandlerThread, join_all
+from .handlers import Handler, HandlerThread, check_function, join_all
 from .link import Chunk, Link, tune
 from .owned import INBOX_BYTES, OwnConnection
+from .place import Place
 from .ports import Port
 from .scope import Scope
 
@@ -119,20 +120,39 @@ class TcpServer(TcpEndpoint):
         Raises TypeError when the server has handlers: they take the connections.
         """
         __tracebackhide__ = True
-        if self._handlers:
-            raise TypeError(
-                f"{self!r} has handlers; expected tcp_server() without one: accept() is for the test as server"
-            )
-        self.scope.wait_until(
-            lambda: self._accepted_by_test,
-            within,
-            lambda: f"no connection came to {self!r}; expected one: did the client connect?",
-        )
+        self._check_accept()
+        self.scope.wait_until(lambda: self._accepted_by_test, within, self._nobody_came, "accept")
+        return self._accepted_by_test.popleft()
+
+    async def accept_async(self, within: float | None = None) -> ServerConnection:
+        """`accept` for async code."""
+        __tracebackhide__ = True
+        self._check_accept()
+        await self.scope.wait_until_async(lambda: self._accepted_by_test, within, self._nobody_came)
         return self._accepted_by_test.popleft()
 
     def close(self) -> None:
         super().close()
         join_all([thread.thread for thread in self._threads])
+
+    def _check_accept(self) -> None:
+        if self._handlers:
+            raise TypeError(
+                f"{self!r} has handlers; expected tcp_server() without one: accept() is for the test as server"
+            )
+
+    def _nobody_came(self) -> str:
+        return f"no connection came to {self!r}; expected one: did the client connect?"
+
+    def _stop(self) -> None:
+        super()._stop()
+        self._accepted_by_test.clear()
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._threads = [thread for thread in self._threads if thread.thread.is_alive()]
+        still_open = [connection for connection in self._accepted_by_test if connection.open]
+        self._accepted_by_test = deque(still_open)
 
     def _connect(self, sock: _socket.socket, peer: Address, number: int) -> Live:
         tune(sock)
@@ -183,54 +203,60 @@ class _Handled(ServerConnection):
 def _handlers_of(handler: Handler | Sequence[Handler] | None) -> tuple[Handler, ...]:
     if handler is None:
         return ()
-    handlers = (handler,) if callable(handler) else tuple(handler)
+    handlers = tuple(handler) if isinstance(handler, Iterable) and not callable(handler) else (handler,)
     if not handlers or not all(callable(each) for each in handlers):
         raise TypeError(
             f"handler is {handler!r}; expected a function of the connection, or a list of at least one"
         )
+    for each in handlers:
+        check_function("handler", each)
     return handlers
 
 
-class DeafServer:
+class DeafServer(Place):
     """Connects succeed, nothing is ever accepted or read."""
 
-    def __init__(self, scope: Scope, *, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, scope: Scope, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
+    ) -> None:
         self.scope = scope
-        self.name = scope.name("deaf_server", None)
-        self._port = Port(scope.engine, host)
-        self._sock = self._port.another()
-        self._sock.listen(4096)
+        self._port = Port(scope.engine, host, port)
+        self.name = scope.name("deaf_server", name)
+        self._sock: _socket.socket | None = None
+        self._say_where()
+        self.start()
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """`(host, port)`."""
-        return (self._port.host, self._port.port)
-
-    @property
-    def host(self) -> str:
-        """The address that it is bound to."""
-        return self._port.host
-
-    @property
-    def port(self) -> int:
-        """The port."""
-        return self._port.port
+    def start(self) -> None:
+        """Let connects succeed; again on the same port after `stop()`."""
+        self.scope.engine.call(self._start)
 
     def stop(self) -> None:
         """Reset whoever has connected, and refuse from now on."""
         self.scope.engine.call(self._stop)
 
+    def cut(self, reset: bool = True) -> None:
+        """Reset whoever has connected; new connects succeed. There is no end but RST for what was never accepted."""
+        self.scope.engine.call(self._cut)
+
     def close(self) -> None:
         """Stop, and give the port back."""
         self.scope.engine.call(self._close)
 
+    def _start(self) -> None:
+        if self._sock is None:
+            self._sock = self._port.another()
+            self._sock.listen(4096)
+
     def _stop(self) -> None:
-        if self._sock.fileno() >= 0:
-            self.scope.engine.close(self._sock)
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            self.scope.engine.close(sock)
+
+    def _cut(self) -> None:
+        if self._sock is not None:
+            self._stop()
+            self._start()
 
     def _close(self) -> None:
         self._stop()
         self._port.close()
-
-    def __repr__(self) -> str:
-        return f"<{self.name} on tcp://{self.host}:{self.port}>"

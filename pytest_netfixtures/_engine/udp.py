@@ -7,19 +7,22 @@ client address counts as a connection.
 from __future__ import annotations
 
 import _socket
+import errno
 import inspect
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from .._errors import ServerError
 from .._wire.checks import check_seconds
 from .._wire.entries import TO_CLIENT, TO_SERVER, Address, Delivered, Direction, LegOpened, Sent
-from .._wire.traffic import Traffic
-from .handlers import join_all
+from .._wire.traffic import Connection, Traffic
+from .handlers import check_function, join_all
+from .place import Place
 from .poller import READ
 from .ports import Port
 from .scope import Scope
@@ -55,12 +58,19 @@ class _Client:
     id: int
     number: int
     peer: Address
-    opened_before: bool = False
-    sent: int = 0
-    delivered: int = 0
+    counts: dict[Direction, int] = field(default_factory=lambda: {TO_SERVER: 0, TO_CLIENT: 0})
 
 
-class UdpResponder:
+class _Question(NamedTuple):
+    """A datagram, who sent it, when it came, and through which socket."""
+
+    data: bytes
+    peer: Any
+    asked: float
+    sock: _socket.socket
+
+
+class UdpResponder(Place):
     """A UDP server that answers from a table or a callable; without either it is an echo.
 
     `answers` is a mapping from datagram to answer (others get silence), or a callable of `(data)` or `(data, peer)`. An
@@ -69,6 +79,7 @@ class UdpResponder:
     """
 
     kind = "udp_responder"
+    scheme = "udp"
 
     def __init__(
         self,
@@ -84,33 +95,17 @@ class UdpResponder:
         self.scope = scope
         self.name = scope.name(self.kind, name)
         self._clients: dict[Any, _Client] = {}
+        self._last = {
+            False: 0,
+            True: 1,
+        }  # the number of the youngest client; 0, -1 ... of those that were there before
         self._sock: _socket.socket | None = None
-        self._questions: queue.SimpleQueue[tuple[bytes, Any, float] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        if callable(answers):
-            self._thread = threading.Thread(target=self._serve, name=f"netfixtures {self.name}", daemon=True)
-            self._thread.start()
+        self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
+        self._thread = self._own_thread() if callable(answers) else None
+        self._say_where()
         self.start()
-
-    @property
-    def host(self) -> str:
-        """The address that it is bound to."""
-        return self._port.host
-
-    @property
-    def port(self) -> int:
-        """The port."""
-        return self._port.port
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """`(host, port)`, as `sendto` takes it."""
-        return (self.host, self.port)
-
-    @property
-    def url(self) -> str:
-        """`udp://host:port`."""
-        return f"udp://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        if self._thread is not None:
+            self._thread.start()
 
     @property
     def traffic(self) -> Traffic:
@@ -118,16 +113,24 @@ class UdpResponder:
         with self.scope.book.lock:
             return self.scope.book.recorder.traffic(self.name)
 
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Those of `traffic`: one for each client address."""
+        return self.traffic.connections
+
     def start(self) -> None:
         """Answer; again on the same port after `stop()`."""
         self.scope.engine.call(self._start)
 
     def stop(self) -> None:
-        """Stop answering: the port is closed, and a client's datagram meets ICMP port unreachable."""
+        """Stop answering: the port is closed, and a client's datagram meets ICMP port unreachable.
+
+        Answers that are on their way are dropped.
+        """
         self.scope.engine.call(self._stop)
 
     def forget(self) -> None:
-        """Start the record and the numbering afresh."""
+        """Start the record and the numbering afresh; who gets an answer later is a client that was there before."""
         self.scope.engine.call(self._forget)
 
     def close(self) -> None:
@@ -139,7 +142,7 @@ class UdpResponder:
 
     def open_entries(self) -> list[LegOpened]:
         """The entries that open the record of every client so far."""
-        return [self._opened(client, True) for client in self._clients.values()]
+        return [self._opened(client) for client in self._clients.values()]
 
     # On the engine's thread.
 
@@ -160,112 +163,136 @@ class UdpResponder:
     def _forget(self) -> None:
         with self.scope.book.lock:
             self._clients.clear()
+            self._last = {False: 0, True: 1}
             self.scope.book.recorder.forget((), self.name)
 
     def _ready(self, ready: int) -> None:
-        while self._sock is not None:
+        while (sock := self._sock) is not None:
             with self.scope.book.lock:
                 try:
-                    data, peer = self._sock.recvfrom(65536)
+                    data, peer = sock.recvfrom(65536)
                 except BlockingIOError:
                     return
                 except OSError:
                     continue  # an ICMP error of an earlier answer
-                self._write_received(peer, data)
-            self._ask(data, peer)
+                self._write(self._client(peer, before=False), TO_SERVER, data)
+            self._ask(_Question(data, peer, time.monotonic(), sock))
 
-    def _write_received(self, peer: Any, data: bytes) -> None:
+    def _client(self, peer: Any, before: bool) -> _Client:
+        """The record of this address; a new one is written down."""
         client = self._clients.get(peer)
         if client is None:
-            client = self._clients[peer] = _Client(self.scope.identity(), len(self._clients) + 1, peer[:2])
-            self.scope.book.write(self._opened(client, False))
-        now, number = time.monotonic(), client.sent
-        self.scope.book.write(Sent(now, client.id, TO_SERVER, number, len(data)), data)
-        self.scope.book.write(Delivered(now, client.id, TO_SERVER, number, len(data), now), data)
-        client.sent += 1
+            self._last[before] += -1 if before else 1
+            client = _Client(self.scope.identity(), self._last[before], peer[:2])
+            self._clients[peer] = client
+            self.scope.book.write(self._opened(client, before))
+        return client
 
-    def _opened(self, client: _Client, before: bool) -> LegOpened:
+    def _opened(self, client: _Client, before: bool = True) -> LegOpened:
         now = time.monotonic()
         return LegOpened(
             now, client.id, self.name, client.number, "client", "udp", client.peer, self.address, before
         )
 
-    def _ask(self, data: bytes, peer: Any) -> None:
-        if self._thread is not None:
-            self._questions.put((data, peer, time.monotonic()))
-        else:
-            self._reply(self._answer(data, peer), peer, time.monotonic())
-
-    def _reply(self, answer: Answer, peer: Any, asked: float) -> None:
-        for part in _parts(answer):
-            if isinstance(part, Later):
-                self.scope.engine.call_at(asked + part.seconds, partial(self._send, part.data, peer))
-            else:
-                self._send(part, peer)
-
-    def _send(self, data: bytes, peer: Any) -> None:
-        if self._sock is None or peer not in self._clients:
-            return
-        with self.scope.book.lock:
-            try:
-                self._sock.sendto(data, peer)
-            except OSError as error:
-                self.scope.note(
-                    f"{self.name} could not send {len(data)} bytes to {peer[0]} port {peer[1]}: {error.strerror}"
-                )
-                return
-            self._write_sent(self._clients[peer], data, TO_CLIENT)
-
-    def _write_sent(self, client: _Client, data: bytes, direction: Direction) -> None:
-        now, number = time.monotonic(), client.delivered
+    def _write(self, client: _Client, direction: Direction, data: bytes) -> None:
+        now, number = time.monotonic(), client.counts[direction]
         self.scope.book.write(Sent(now, client.id, direction, number, len(data)), data)
         self.scope.book.write(Delivered(now, client.id, direction, number, len(data), now), data)
-        client.delivered += 1
+        client.counts[direction] += 1
+
+    def _ask(self, question: _Question) -> None:
+        if self._thread is not None:
+            self._questions.put(question)
+        else:
+            self._reply(self._answer(question.data, question.peer), question)
+
+    def _reply(self, answer: Answer, question: _Question) -> None:
+        for part in _parts(answer):
+            if isinstance(part, Later):
+                send = partial(self._send, part.data, question)
+                self.scope.engine.call_at(question.asked + part.seconds, send)
+            else:
+                self._send(part, question)
+
+    def _send(self, data: bytes, question: _Question) -> None:
+        sock, peer = question.sock, question.peer
+        if sock is not self._sock:
+            return  # stopped since then
+        with self.scope.book.lock:
+            try:
+                sock.sendto(data, peer)
+            except OSError as error:
+                self._not_sent(data, peer, error)
+            else:
+                self._write(self._client(peer, before=True), TO_CLIENT, data)
+
+    def _not_sent(self, data: bytes, peer: Any, error: OSError) -> None:
+        text = f"{self.name} could not send {len(data)} bytes to {peer[0]} port {peer[1]}: {error.strerror}"
+        if error.errno == errno.EMSGSIZE:
+            self.scope.fail(
+                ServerError(f"{text}; expected an answer that fits into a datagram: make it shorter")
+            )
+        else:
+            self.scope.note(text)
 
     # On the responder's own thread.
 
+    def _own_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._serve, name=f"netfixtures {self.name}", daemon=True)
+
     def _serve(self) -> None:
         while (question := self._questions.get()) is not None:
-            data, peer, asked = question
-            try:
-                answer = self._answer(data, peer)
-                parts = list(_parts(answer))
-            except BaseException as error:
-                self.scope.fail(error)
-            else:
-                self.scope.engine.post(partial(self._reply, parts, peer, asked))
+            if question.sock is self._sock:
+                self._work_out(question)
 
-    def __repr__(self) -> str:
-        return f"<{self.name} on {self.url}>"
+    def _work_out(self, question: _Question) -> None:
+        try:
+            parts = list(_parts(self._answer(question.data, question.peer)))
+        except BaseException as error:
+            self.scope.fail(error)
+        else:
+            self.scope.engine.post(partial(self._reply, parts, question))
 
 
 def _answering(answers: Answers) -> Callable[[bytes, Any], Answer]:
     if answers is None:
         return lambda data, peer: data
     if isinstance(answers, Mapping):
-        table = dict(answers)
-        for question, answer in table.items():
-            _check_entry(question, answer)
+        table = {_checked(question): list(_parts(answer)) for question, answer in answers.items()}
         return lambda data, peer: table.get(data)
     if not callable(answers):
         raise TypeError(
             f"answers is {answers!r}; expected a mapping of datagrams to answers, or a callable of (data)"
         )
+    check_function("answers", answers)
     return answers if _wants_peer(answers) else lambda data, peer: answers(data)
 
 
 def _wants_peer(function: Callable[..., Answer]) -> bool:
+    """Whether it takes `(data, peer)`: a second parameter that it needs, or that is called `peer`."""
     try:
-        inspect.signature(function).bind(b"", ("", 0))
+        signature = inspect.signature(function)
+    except ValueError:
+        return False  # a builtin that does not say
+    if "peer" in signature.parameters or not _binds(signature, 1):
+        if not _binds(signature, 2):
+            raise TypeError(f"answers is {function!r}; expected a callable of (data) or of (data, peer)")
+        return True
+    return False
+
+
+def _binds(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count))
     except TypeError:
         return False
     return True
 
 
-def _check_entry(question: object, answer: Answer) -> None:
+def _checked(question: object) -> bytes:
     if not isinstance(question, bytes):
         raise TypeError(f"answers has the question {question!r}; expected bytes")
-    list(_parts(answer))
+    return question
 
 
 def _parts(answer: object) -> Iterable[bytes | Later]:

@@ -1,12 +1,13 @@
 """Waiting where an event loop may run.
 
 Law: a loop is never stopped by a wait of ours: the sync forms refuse to block in its thread, the async forms wait in
-another one. Neither asyncio nor trio is imported for it.
+another one, and a cancelled wait holds up nobody. Neither asyncio nor trio is imported for it.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,32 +22,68 @@ def refuse_to_block(name: str) -> None:
     """Raise NetlabError that names the twin when a loop runs in this thread."""
     if in_event_loop():
         raise NetlabError(
-            f"{name} is not true yet, and waiting here would stop the event loop that has to make it true. "
+            f"{name}() would have to wait, and waiting here would stop the event loop that runs in this thread. "
             f"Expected a call that lets the loop run. Write: await {name}_async(...)"
         )
 
 
 def in_event_loop() -> bool:
     """Whether an asyncio or trio loop runs in this thread; neither is imported for it."""
-    asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        return True
-    return trio is not None and _trio_runs(trio)
+    return _asyncio() is not None or _trio() is not None
 
 
-def _trio_runs(trio: Any) -> bool:
+def _asyncio() -> Any:
+    """The asyncio module, if its loop runs in this thread."""
+    asyncio = sys.modules.get("asyncio")
+    running = getattr(asyncio, "_get_running_loop", None)  # not there yet while asyncio is being imported
+    return asyncio if running is not None and running() is not None else None
+
+
+def _trio() -> Any:
+    """The trio module, if its loop runs in this thread."""
+    trio = sys.modules.get("trio")
     try:
-        trio.lowlevel.current_task()
-    except RuntimeError:
-        return False
-    return True
+        current_task = trio.lowlevel.current_task  # type: ignore[union-attr]
+        return trio if current_task() else None
+    except (AttributeError, RuntimeError):
+        return None
 
 
 async def beside_the_loop(function: Callable[[], T]) -> T:
     """Call a function that waits in a thread, while the loop of this task goes on."""
-    asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
-    if trio is not None and _trio_runs(trio):
+    if (trio := _trio()) is not None:
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True)  # type: ignore[no-any-return]
-    if asyncio is None:
+    if (asyncio := _asyncio()) is None:
         raise NetlabError("no event loop runs here; expected asyncio or trio; call the form without _async")
-    return await asyncio.get_running_loop().run_in_executor(None, function)  # type: ignore[no-any-return]
+    return await _in_a_thread(asyncio.get_running_loop(), function)  # type: ignore[no-any-return]
+
+
+async def _in_a_thread(loop: Any, function: Callable[[], T]) -> Any:
+    """Not an executor: a loop that ends waits for the threads of those."""
+    future = loop.create_future()
+
+    def run() -> None:
+        result, error = _outcome(function)
+        try:
+            loop.call_soon_threadsafe(_hand_over, future, result, error)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more
+
+    threading.Thread(target=run, name="netfixtures waiting", daemon=True).start()
+    return await future
+
+
+def _outcome(function: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    try:
+        return function(), None
+    except BaseException as error:
+        return None, error
+
+
+def _hand_over(future: Any, result: object, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
