@@ -438,6 +438,13 @@ def test_the_same_fault_in_both_directions_looks_in_its_own_way_once() -> None:
     assert wire.delivered() == b""
 
 
+def test_a_mark_found_for_the_other_direction_does_not_open_the_fault_in_its_own() -> None:
+    fault = Drop().when(b"A", direction="to_server")
+    wire = row(fault).give(Data(0.0, b"A"), TO_SERVER)
+    wire.add(fault, 1.0, TO_SERVER)
+    assert wire.give(Data(2.0, b"b"), TO_SERVER).run().delivered(TO_SERVER) == b"Ab"
+
+
 # What the fault inside sees.
 
 

@@ -13,6 +13,7 @@ from wire.wire_tools import Wire, answers, beat, hasty, passing, row, stutter, t
 
 from pytest_netfixtures._wire.entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction
 from pytest_netfixtures._wire.events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
+from pytest_netfixtures._wire.narrowing import narrow
 from pytest_netfixtures._wire.pipeline import Armed, Fire, Pipeline, Seen, opposite
 from pytest_netfixtures._wire.seen import code_of
 from pytest_netfixtures._wire.streams import Delay, Drop, HalfClose, Reset, Slice, Stall, Truncate
@@ -102,7 +103,8 @@ def test_an_end_that_lies_ahead_lets_through_what_is_due_before_it() -> None:
 
 
 def test_what_comes_at_the_time_of_an_end_comes_after_it() -> None:
-    assert row(planned(Rst(1.0))).give(X).run().delivered() == b""
+    wire = row(planned(Rst(1.0))).give(X)
+    assert traffic(wire.outs) == [Rst(1.0)]
 
 
 def test_a_slice_behind_an_end_that_lies_ahead_still_delivers() -> None:
@@ -296,6 +298,21 @@ def test_lifting_yields_what_the_fault_keeps() -> None:
     ]
 
 
+def test_what_is_held_goes_on_even_when_the_fault_stays() -> None:
+    def hold(event: Event, seen: Seen) -> Iterator[Event]:
+        if isinstance(event, Lifted):
+            seen.stay()
+        else:
+            yield event.moved(NEVER)
+
+    wire = row(hold).give(X)
+    wire.lift(wire.armed[0], 3.0)
+    assert wire.pipeline.held_bytes(TO_CLIENT) == 0
+    wire.give(Data(4.0, b"yz"))
+    assert wire.pipeline.held_bytes(TO_CLIENT) == 2
+    assert wire.run().delivered() == b"x"
+
+
 @pytest.mark.parametrize("fault", [passing, upper, stutter], ids=code_of)
 def test_a_function_that_passes_signals_on_can_be_lifted(fault: Any) -> None:
     assert answers(fault, X, Lifted(2.0), Data(3.0, b"z"))[1:] == [[], [Data(3.0, b"z")]]
@@ -405,6 +422,17 @@ def test_equal_faults_of_one_row_keep_memories_of_their_own_in_both_directions()
     assert wire.run().seen_by_peers() == [(b"1", "NoneType"), (b"2", "NoneType")]
 
 
+def test_what_is_held_has_not_left() -> None:
+    times: list[float] = []
+
+    def hold(event: Event, seen: Seen) -> list[Event]:
+        times.append(seen.last_left)
+        return [event.moved(NEVER)]
+
+    row(hold).give(X).give(Y)
+    assert times == [-NEVER] * 3
+
+
 def test_what_a_fault_has_seen() -> None:
     told: list[tuple[int, int, float, int, Direction]] = []
 
@@ -419,6 +447,17 @@ def test_what_a_fault_has_seen() -> None:
         (5, 2, 3.0, 7, TO_CLIENT),
     ]
     assert wire.pipeline.fed == {TO_SERVER: 0, TO_CLIENT: 5}
+
+
+def test_equal_faults_that_are_not_the_same_share_nothing() -> None:
+    def count(event: Event, seen: Seen) -> Iterator[Event]:
+        if isinstance(event, Data):
+            seen.connection["n"] = seen.connection.get("n", 0) + 1
+            yield Data(event.at, b"%d" % seen.connection["n"])
+
+    one, other = narrow(count), narrow(count)
+    assert one == other
+    assert Wire([one], [other]).give(X, TO_SERVER).give(X).run().delivered() == b"1"
 
 
 # Decisions.

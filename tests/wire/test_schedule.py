@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from pytest_netfixtures._wire.events import NEVER
 from pytest_netfixtures._wire.schedule import Schedule
 
@@ -52,8 +55,11 @@ def test_clearing_takes_everything_off_in_order() -> None:
     assert len(schedule) == 0
 
 
-def test_what_is_kept_stays_in_order_and_the_rest_is_gone() -> None:
-    schedule = filled(2, 1, 2, 0)
-    schedule.keep(lambda item: item != "item 1")
-    assert schedule.next_at == 0
-    assert schedule.due(2) == ["item 3", "item 0", "item 2"]
+@given(st.lists(st.integers(0, 9)), st.sets(st.integers(0, 20)))
+def test_what_is_kept_stays_in_order_and_the_rest_is_gone(deadlines: list[int], gone: set[int]) -> None:
+    schedule: Schedule[tuple[int, int]] = Schedule()
+    for number, at in enumerate(deadlines):
+        schedule.add(at, (at, number))
+    schedule.keep(lambda item: item[1] not in gone)
+    kept = [(at, number) for number, at in enumerate(deadlines) if number not in gone]
+    assert schedule.due(9) == sorted(kept)

@@ -42,6 +42,7 @@ TABLE: list[tuple[Fault, list[Event], list[list[Event]]]] = [
     ),
     (Slice(2, gap=0.1), [A], [[Data(1.0, b"ab"), Data(1.1, b"c")]]),
     (Slice(3, gap=5), [A, B], [[A], [Data(6.0, b"def"), Data(11.0, b"g")]]),
+    (Slice(5, gap=5), [A, B], [[A], [Data(2.0, b"de"), Data(7.0, b"fg")]]),
     (Slice(2, gap=5), [A, FIN], [[Data(1.0, b"ab"), Data(6.0, b"c")], [Fin(6.0)]]),
     (Slice(1), [Datagram(1.0, b"abc")], [[Datagram(1.0, b"abc")]]),
     # Stall with an end: from the byte on, for so long.
@@ -115,6 +116,13 @@ def test_jitter_is_late_by_seconds_at_least_and_by_seconds_and_jitter_at_most(
     for size in sizes:
         wire.give(Data(0.0, bytes(size)))
     assert all(seconds <= at <= seconds + jitter for at, _ in wire.run().got[TO_CLIENT])
+
+
+def test_jitter_of_streams_is_decided_by_the_byte_offset() -> None:
+    first, second = row(Delay(0, 1)), row(Delay(0, 1))
+    first.give(Data(0.0, b"abcd")).give(Data(9.0, b"e"))
+    second.give(Data(0.0, b"ab")).give(Data(0.0, b"cd")).give(Data(9.0, b"e"))
+    assert first.run().got[TO_CLIENT][-1] == second.run().got[TO_CLIENT][-1]
 
 
 def test_jitter_of_datagrams_is_decided_by_their_number() -> None:
