@@ -150,6 +150,4 @@ class Marked:
     text: str
 
 
-Entry: TypeAlias = (
-    LegOpening | LegOpened | LegFailed | Sent | Delivered | LegEnded | Fired | Noted | Marked
-)
+Entry: TypeAlias = LegOpening | LegOpened | LegFailed | Sent | Delivered | LegEnded | Fired | Noted | Marked

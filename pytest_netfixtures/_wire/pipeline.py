@@ -184,15 +184,12 @@ class _Watch:
         self.depth = depth
         self.scanner = scanner
 
-    def split(self, event: Event) -> tuple[Event | None, list[Event]]:
-        """The event up to the mark, if it is in there, and what follows. The memory of both directions is told."""
-        end = self.scanner.find(event) if isinstance(event, (Data, Datagram)) else None
-        if end is None:
-            return None, []
+    def marks(self, event: Event) -> bool:
+        """Whether the mark is in this event; then the memory of both directions is told."""
+        if not isinstance(event, (Data, Datagram)) or self.scanner.find(event) is None:
+            return False
         self.partner.seen.connection_at(self.depth)["mark"] = event.at
-        if isinstance(event, Data) and end < len(event.data):
-            return Data(event.at, event.data[:end]), [Data(event.at, event.data[end:])]
-        return event, []
+        return True
 
 
 def _watchers(armed: Armed) -> list[tuple[int, Scanner]]:
@@ -280,9 +277,14 @@ class Pipeline:
 
     def feed(self, direction: Direction, event: Event) -> list[Out]:
         """Send an event through the row of its direction."""
-        outs = self._run(direction, self.rows[direction], [Out(direction, event)])
+        row = self.rows[direction]
+        outs = (
+            _wakes_last(self._run(direction, row, [Out(direction, event)]))
+            if row
+            else [Out(direction, event)]
+        )
         self.fed[direction] += _units(event)
-        return _wakes_last(outs)
+        return outs
 
     def _poke(self, stage: Stage, signal: Event) -> list[Out]:
         return self._behind(stage, stage.feed(signal))
@@ -304,16 +306,8 @@ class Pipeline:
         return stage.feed(out.event, out.faults, out.fires)
 
     def _watched(self, watch: _Watch, out: Out) -> list[Out]:
-        """What is sent on, with what the fault of the other direction does at the mark in between."""
-        marked, rest = watch.split(out.event)
-        if marked is None:
-            return [out]
-        poked = self._poke(watch.partner, Wake(marked.at))
-        return [
-            out._replace(event=marked),
-            *poked,
-            *(Out(out.direction, event, out.faults) for event in rest),
-        ]
+        """What is sent on, whole, then what the fault of the other direction does: the request gets through."""
+        return [out, *self._poke(watch.partner, Wake(out.event.at))] if watch.marks(out.event) else [out]
 
 
 def _size(event: Event) -> int:

@@ -205,16 +205,27 @@ def test_both_peers_of_a_dialogue_see_the_same_however_each_message_is_chunked(
     ways: Ways,
 ) -> None:
     first, *others = [talk(Wire(to_server, to_client), messages, way) for way in ways]
-    assert all(other == first for other in others)
+    for other in others:
+        assert all(
+            agree(*pair, first) for pair in zip(first.seen_by_peers(), other.seen_by_peers(), strict=True)
+        )
 
 
-def talk(wire: Wire, messages: list[Message], way: Way) -> list[tuple[bytes, str]]:
+def agree(one: tuple[bytes, str], other: tuple[bytes, str], wire: Wire) -> bool:
+    """The same; but a request that is cut by the other direction gets as far as it came together with the mark."""
+    if not any(end is not None and end.whole for end in wire.end.values()):
+        return one == other
+    short, long = sorted((one[0], other[0]), key=len)
+    return one[1] == other[1] and long.startswith(short)
+
+
+def talk(wire: Wire, messages: list[Message], way: Way) -> Wire:
     at = 0.0
     for direction, data, gap in messages:
         at += gap
         for chunk in way(data):
             wire.run(at).give(Data(at, chunk), direction)
-    return wire.run().seen_by_peers()
+    return wire.run()
 
 
 # 5. The same seed gives the same traffic.
