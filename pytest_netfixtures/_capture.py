@@ -91,8 +91,9 @@ class Capture:
 
         Raises: CaptureUnavailable, when it could not be made.
         """
-        if self.error is not None and not self._tap.path.exists():
-            raise CaptureUnavailable(f"there is no capture of this test: {self.error}")
+        with self._lock():  # whoever has seen an effect finds it in the file
+            if self.error is not None and not self._tap.path.exists():
+                raise CaptureUnavailable(f"there is no capture of this test: {self.error}")
         return self._tap.path
 
     @property

@@ -53,10 +53,12 @@ class Session:
             run.resume()
 
     def close(self) -> None:
-        """What has no report of its teardown was interrupted: its capture stays."""
+        """What has no report of its teardown was interrupted: its capture stays. Labs that nobody closed are closed."""
         atexit.unregister(self.close)
         if self._process != os.getpid():
             return
+        for lab in [lab for run in self.running for lab in run.labs] + ([self.lab] if self.lab else []):
+            lab.close()
         for run in self.running:
             run.finish("interrupted", keep=True)
         self.running.clear()
@@ -179,7 +181,9 @@ def tell_worker(node: Any) -> None:
 
 def warn(config: pytest.Config, text: str) -> None:
     """Into pytest's warnings summary, whatever `-W` says."""
-    message = warnings.WarningMessage(pytest.PytestWarning(text), pytest.PytestWarning, "pytest-netfixtures", 0)
+    message = warnings.WarningMessage(
+        pytest.PytestWarning(text), pytest.PytestWarning, "pytest-netfixtures", 0
+    )
     config.hook.pytest_warning_recorded.call_historic(
         kwargs={"warning_message": message, "when": "runtest", "nodeid": "", "location": None}
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_netfixtures._assertions.claims import beside_the_loop, check, in_event_loop
+from pytest_netfixtures._assertions.claims import check
 from pytest_netfixtures._assertions.content import contained
 from pytest_netfixtures._assertions.misses import Pattern
 from pytest_netfixtures._assertions.places import Where, place_of
 from pytest_netfixtures._assertions.states import closed, connected, fired, listen
-from pytest_netfixtures._errors import NetlabError
+from pytest_netfixtures._engine.waiting import beside_the_loop, refuse_to_block
 from pytest_netfixtures._wire.entries import How, Side
 
 __all__ = [
@@ -102,11 +102,7 @@ def assert_silent(where: Where, during: float = 0.2) -> None:
     Raises: AssertionError with what came. Example: `assert_silent(server, during=0.5)` after `client.close()`.
     """
     __tracebackhide__ = True
-    if in_event_loop():
-        raise NetlabError(
-            f"assert_silent would stop the event loop for {during:g} s, and a stopped client is always silent. "
-            "Expected a call that lets the loop run. Write: await assert_silent_async(...)"
-        )
+    refuse_to_block("assert_silent")  # and a loop that is stopped is always silent
     listen(place_of(where), during)
 
 
