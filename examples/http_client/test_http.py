@@ -34,7 +34,7 @@ def proxy(netlab: NetLab, fault_proxy: Callable[..., TcpProxy]) -> TcpProxy:
 
 
 def url(proxy: TcpProxy) -> str:
-    return f"http://{proxy.host}:{proxy.port}/report?year=2024"
+    return f"http://{proxy.netloc}/report?year=2024"
 
 
 def test_a_body_cut_after_ten_bytes_is_an_error(proxy: TcpProxy) -> None:
