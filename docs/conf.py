@@ -6,6 +6,7 @@ does not parse are errors. References to other projects are not followed.
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version as version_of
 from itertools import pairwise
 from typing import Any
@@ -22,7 +23,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
+autodoc_typehints = "none"
+autodoc_preserve_defaults = True
 default_role = "code"
 
 # Names of the standard library, of pytest and of our private modules have no page here.
@@ -35,13 +37,17 @@ html_title = f"{project} {release}"
 html_show_sphinx = False
 
 
-def draw_timelines(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """The indented block behind a doctest is a drawing of bytes in time, and stands as it is."""
+ONE_TICK = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+
+
+def as_written(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Docstrings are written for people: code in single ticks keeps its backslashes, and a drawing of bytes stands as it is."""
     pairs = enumerate(pairwise([*lines]))
-    begins = [number for number, (before, line) in pairs if not before and line.startswith("    sent ")]
-    for number in reversed(begins):
+    drawings = [number for number, (before, line) in pairs if not before and line.startswith("    sent ")]
+    lines[:] = [ONE_TICK.sub(r"``\1``", line) for line in lines]
+    for number in reversed(drawings):
         lines[number + 1 : number + 1] = ["::", ""]
 
 
 def setup(app: Any) -> None:
-    app.connect("autodoc-process-docstring", draw_timelines)
+    app.connect("autodoc-process-docstring", as_written)
