@@ -7,11 +7,10 @@ sync form never blocks: its twin with `_async` waits beside the loop and takes o
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import IO, Any, TypeAlias, TypeVar
 
 from .._errors import ConnectionEnded
 from .._wire.checks import check_seconds
@@ -23,6 +22,8 @@ from .wants import Want, Wants
 __all__ = ["ServerConnection"]
 
 T = TypeVar("T")
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 
 class ServerConnection(Wants):
@@ -133,7 +134,7 @@ class ServerConnection(Wants):
 
     # Sending and ending.
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: Buffer) -> int:
         """Send all of `data`; returns its length when the kernel has taken it.
 
         Waits for a client that does not read as `settimeout` says (TimeoutError), by default for ever. Raises
@@ -145,14 +146,14 @@ class ServerConnection(Wants):
             self._wait_for_room(deadline)
         return memoryview(data).nbytes
 
-    async def send_async(self, data: bytes) -> int:
+    async def send_async(self, data: Buffer) -> int:
         """`send` for async code."""
         view, deadline = memoryview(data).cast("B"), self._deadline()
         while view := view[self._send_some(view) :]:
             await beside_the_loop(lambda: self._wait_for_room(deadline))
         return memoryview(data).nbytes
 
-    def sendall(self, data: bytes) -> None:
+    def sendall(self, data: Buffer) -> None:
         """`send`, as sockets call it."""
         self.send(data)
 
@@ -191,7 +192,7 @@ class ServerConnection(Wants):
         """The server's address."""
         return self.server.address
 
-    def makefile(self, mode: str = "rwb", buffering: int = -1, **text: Any) -> io.IOBase:
+    def makefile(self, mode: str = "rwb", buffering: int = -1, **text: Any) -> IO[Any]:
         """A file over the connection; closing it leaves the connection open.
 
         `mode` is "r", "w" or "rw" for text (`encoding`, `errors` and `newline` as `open` takes them), with "b" for bytes;

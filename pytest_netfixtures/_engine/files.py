@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import IO, Any
 
 __all__ = ["file_over"]
 
@@ -40,17 +40,18 @@ def file_over(
     mode: str,
     buffering: int,
     text: Mapping[str, Any],
-) -> io.IOBase:
+) -> IO[Any]:
     """A file to read ("r"), to write ("w") or both: of bytes ("b"), else of text."""
     _check_mode(mode)
-    raw = _Raw(recv, send, mode)
+    raw: Any = _Raw(recv, send, mode)
     if "b" not in mode:
         return io.TextIOWrapper(_buffered(raw, mode, -1), **text)
     if text:
         raise ValueError(
             f"mode is {mode!r} and {sorted(text)} given; expected those for text alone: leave out 'b'"
         )
-    return raw if buffering == 0 else _buffered(raw, mode, buffering)
+    file: IO[Any] = raw if buffering == 0 else _buffered(raw, mode, buffering)
+    return file
 
 
 def _check_mode(mode: object) -> None:
