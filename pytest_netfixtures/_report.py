@@ -16,7 +16,7 @@ from pytest_netfixtures._capture import Capture, file_name
 from pytest_netfixtures._options import repeatable, settings_of
 from pytest_netfixtures._run import Run
 from pytest_netfixtures._session import session_of
-from pytest_netfixtures._stash import RUN
+from pytest_netfixtures._stash import ATTEMPTS, RUN
 from pytest_netfixtures._wire.entries import Fired, Marked, Side
 from pytest_netfixtures._wire.recorder import Story
 from pytest_netfixtures._wire.render import DEFAULT_REDACTIONS, hexdump_diff, ladder
@@ -147,6 +147,8 @@ def _end(item: pytest.Item, run: Run, report: pytest.TestReport) -> None:
     if capture.error is not None:
         session_of(item.config).warn(capture.error)
     here = keep and capture.error is None
+    if keep:
+        item.stash[ATTEMPTS] = run.attempt
     _set_property(item, report, str(capture.path) if here else None)
 
 

@@ -6,6 +6,7 @@ Law: it owns the timer and the capture of the test, and knows its labs; it makes
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,15 +39,18 @@ class Run:
         self.outcomes: dict[str, str] = {}
         self.phase = "setup"
         self.expired = ""
+        self._of_others: Counter[str] = Counter()
         self._place = (str(item.path), (item.location[1] or 0) + 1)
         self._seconds = _seconds(item, settings)
         self._timer: Timer | None = None
 
-    def join(self, lab: NetLab) -> None:
-        """From now on this lab works for this test."""
+    def join(self, lab: NetLab, shared: bool = False) -> None:
+        """From now on this lab works for this test. In a shared one, what others have armed need not fire here."""
         if lab in self.labs:
             return
         self.labs.append(lab)
+        if shared:
+            self._of_others = Counter(lab.never_fired())
         if self.capture is not None:
             self.capture.attach(lab)
         lab.mark(self.phase)
@@ -149,9 +153,9 @@ class Run:
 
     def _warn_of_unfired(self, error: BaseException | None) -> None:
         __tracebackhide__ = True
-        unfired = [text for lab in self.labs for text in lab.never_fired()]
+        unfired = Counter(text for lab in self.labs for text in lab.never_fired()) - self._of_others
         if error is None and self.settings.must_fire:
-            for text in unfired:
+            for text in unfired.elements():
                 _warn(_UNFIRED.format(text), *self._place)
 
 

@@ -76,9 +76,9 @@ def run_of(item: pytest.Item) -> Run:
     """The run of this test; made at first use."""
     found = item.stash.get(RUN, None)
     if found is None:
-        item.stash[ATTEMPTS] = attempt = item.stash.get(ATTEMPTS, 0) + 1
+        attempt = max(item.stash.get(ATTEMPTS, 0) + 1, getattr(item, "execution_count", 1))
         settings = settings_for(item)
-        found = item.stash[RUN] = Run(item, settings, max(attempt, getattr(item, "execution_count", 1)))
+        found = item.stash[RUN] = Run(item, settings, attempt)
         session_of(item.config).running.append(found)
         if settings.capture:
             _capture(item.config, found)
@@ -119,14 +119,19 @@ def capture_of_test(item: pytest.Item) -> Capture:
 
 def begin_shared(item: Any) -> None:
     """The test that has the shared lab among its fixtures starts with fresh records, once."""
-    lab = session_of(item.config).lab
-    if lab is None or "netlab_session" not in getattr(item, "fixturenames", ()):
-        return
-    run = run_of(item)
-    if lab not in run.labs:
-        if not run.settings.threads and session_of(item.config).running == [run]:
-            lab.forget()
-        run.join(lab)
+    session = session_of(item.config)
+    if session.lab is not None and "netlab_session" in getattr(item, "fixturenames", ()):
+        run = run_of(item)
+        if session.lab not in run.labs and not run.settings.threads and session.running == [run]:
+            session.lab.forget()
+        run.join(session.lab, shared=True)
+
+
+def join_late(item: Any) -> None:
+    """The test has asked for the shared lab in its own code: what was recorded stays."""
+    lab, request = session_of(item.config).lab, getattr(item, "_request", None)
+    if lab is not None and "netlab_session" in getattr(request, "fixturenames", ()):
+        run_of(item).join(lab, shared=True)
 
 
 def _capture(config: pytest.Config, run: Run) -> Capture:

@@ -21,6 +21,6 @@ SESSION: pytest.StashKey[Session] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """On an item, from the first use of a fixture until the report of its teardown."""
 ATTEMPTS: pytest.StashKey[int] = pytest.StashKey()
-"""On an item: how often it was run."""
+"""On an item: the number of its last attempt whose capture stayed."""
 USER_TIMEOUT: pytest.StashKey[float] = pytest.StashKey()
 """On an item: the timeout that pytest-timeout has set for it."""

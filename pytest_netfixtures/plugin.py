@@ -17,6 +17,7 @@ from pytest_netfixtures._stash import RUN, SESSION, SETTINGS, USER_TIMEOUT
 
 if TYPE_CHECKING:
     from pytest_netfixtures import Capture, NetLab, TcpEcho, TcpProxy, UdpResponder
+    from pytest_netfixtures._run import Run
 
 if "pytest_netfixtures._assertions" not in sys.modules:
     pytest.register_assert_rewrite("pytest_netfixtures._assertions")
@@ -175,12 +176,21 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         result = yield
     except BaseException as error:
-        if RUN in item.stash:
-            item.stash[RUN].end_call(error)
+        if (run := _run_after(item)) is not None:
+            run.end_call(error)
         raise
-    if RUN in item.stash:
-        item.stash[RUN].end_call(None)
+    if (run := _run_after(item)) is not None:
+        run.end_call(None)
     return result
+
+
+def _run_after(item: pytest.Item) -> Run | None:
+    """The run of a test whose function is over; it may have asked for fixtures in its own code."""
+    if SESSION in item.config.stash:
+        from pytest_netfixtures._session import join_late
+
+        join_late(item)
+    return item.stash.get(RUN, None)
 
 
 @pytest.hookimpl(wrapper=True)

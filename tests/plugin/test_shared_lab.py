@@ -110,3 +110,29 @@ def test_beside_a_lab_of_the_test_both_are_told(suite: Suite) -> None:
     assert len(suite.files()) == 1
     text = result.stdout.str()
     assert text.count("Captured network traffic log") == 1 and "mine" in text and "shared" in text
+
+
+def test_a_fault_of_a_fixture_need_not_fire_in_every_test(suite: Suite) -> None:
+    suite.write(
+        SHARED
+        + "@pytest.fixture(scope='session')\n"
+        + "def proxy(netlab_session, server): return netlab_session.tcp_proxy(server, to_client=Reset(after=3))\n"
+        + "def test_one(proxy): pass\n"
+        + "def test_two(proxy): proxy.set_faults(to_client=Truncate(after=50))\n"
+    )
+    result = suite.run("-W", "default")
+    result.assert_outcomes(passed=2, warnings=1)
+    result.stdout.fnmatch_lines(["*FaultNeverFired: Truncate(after=50)*"])
+
+
+def test_a_test_may_ask_for_it_in_its_own_code(suite: Suite) -> None:
+    suite.write(
+        "def test_one(request):\n"
+        "    def handler(conn): raise ValueError('in the handler')\n"
+        "    server = request.getfixturevalue('netlab_session').tcp_server(handler)\n"
+        "    ask(server.address, b'a')\n"
+        "def test_two(): pass\n"
+    )
+    result = suite.run()
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["E*ValueError: in the handler", "*Captured network traffic log*"])
