@@ -2,34 +2,28 @@
 
 Law: bytes leave in order and are told of in the moment in which the kernel takes them. An end comes after the bytes before
 it: a FIN when all of them are handed over, an RST when the kernel has sent them (at most 2 s), because a linger-0 close
-throws away what it has not. A clean end reads on and drops, because `close()` with unread input sends RST. Who owns a
-link hears of everything; a link decides nothing.
+throws away what it has not. A clean end reads on and drops, because `close()` with unread input sends RST. What the peer
+sent before its RST is read before the RST is told of. Who owns a link hears of everything; a link decides nothing.
 """
 
 from __future__ import annotations
 
 import _socket
-import struct
-import sys
 import time
 from collections import deque
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from .._wire.entries import How
-from .loop import Engine
-from .poller import BROKEN, READ, WRITE
+from .loop import Engine, Timer
+from .poller import BROKEN, ERROR, READ, WRITE
+from .sockets import not_sent, reset_on_close, tune
 
 __all__ = ["Chunk", "Link", "Owner", "tune"]
-
-BUFFER_BYTES = 256 << 10
-"""Socket buffers small enough to stay in a processor's cache; measured, see the notes on performance."""
 
 LONGEST_LINGER = 2.0
 """How long an RST waits for bytes before it that the peer does not take."""
 
 _LINGER_AGAIN = 0.001
-_NOT_SENT_LINUX = 0x894B  # SIOCOUTQNSD, linux/sockios.h
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Chunk(NamedTuple):
@@ -65,23 +59,6 @@ class Owner(Protocol):
         """Waiting bytes were handed over."""
 
 
-def tune(sock: _socket.socket) -> None:
-    """Small writes go out at once, and buffers are bounded."""
-    if sock.family in (_socket.AF_INET, _socket.AF_INET6):
-        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, BUFFER_BYTES)
-    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, BUFFER_BYTES)
-
-
-def _not_sent(sock: _socket.socket) -> int:
-    """How many bytes the kernel has taken and not sent. Elsewhere than on Linux nobody says: 0."""
-    if not sys.platform.startswith("linux"):
-        return 0
-    from fcntl import ioctl
-
-    return int(struct.unpack("i", ioctl(sock.fileno(), _NOT_SENT_LINUX, b"\0\0\0\0"))[0])
-
-
 class Link:
     """A connected, non-blocking socket. All methods are for the engine's thread, unless they say otherwise."""
 
@@ -96,8 +73,11 @@ class Link:
         self.peer_end: How | None = None
         self.our_end: How | None = None
         self.closed = False
+        self.broken = False
+        self.resting = False
         self._wanted: tuple[How, tuple[str, ...]] | None = None
         self._linger_until = 0.0
+        self._linger_timer: Timer | None = None
         self._taken = 0
         self._writable_wanted = False
         self._parked = False
@@ -105,7 +85,7 @@ class Link:
     @property
     def writable(self) -> bool:
         """Whether bytes may still be handed over."""
-        return not self.closed and self._wanted is None and self.our_end is None
+        return not self.closed and not self.broken and self._wanted is None and self.our_end is None
 
     def read(self, on: bool) -> None:
         """Go on reading, or rest."""
@@ -114,6 +94,16 @@ class Link:
             self._parked = False
             self.engine.post(self._readable)
         self._watch()
+
+    def rest(self, on: bool) -> None:
+        """Hand nothing over, or go on; reading is another matter."""
+        self.resting = on
+        if on or self.closed:
+            return
+        if self._wanted is not None and self._wanted[0] == "RST":
+            self._linger_until = time.monotonic() + LONGEST_LINGER
+            self._linger_again(self._linger_until)
+        self._flush()
 
     def want_room(self) -> None:
         """Tell the owner as soon as the kernel takes bytes again."""
@@ -124,44 +114,62 @@ class Link:
         if self.closed or self._parked:
             return
         read = READ if self.reading and self.peer_end is None else 0
-        write = WRITE if self.out or self._writable_wanted else 0
+        write = WRITE if (self.out and not self.resting) or self._writable_wanted else 0
         self.engine.watch(self.sock, read | write, self._ready)
 
     def _ready(self, ready: int) -> None:
-        if ready & WRITE or (ready & BROKEN and self.out):
+        if ready & WRITE:
             self._room()
         if self.closed:
             return
-        if ready & (READ | BROKEN) and self.reading and self.peer_end is None:
+        if ready & ERROR:
+            self._meet_reset()
+        elif ready & (READ | BROKEN) and self.reading and self.peer_end is None:
             self._readable()
         elif ready & BROKEN:
             self._park()
 
+    def _meet_reset(self) -> None:
+        """The peer has reset: what it sent before is read first, reading or not; the kernel's buffer bounds it."""
+        self.broken = True
+        self.drop()
+        while self._readable():
+            pass
+        if not self.closed:
+            with self.lock:
+                self._peer_ended("RST")
+            self._after_peer_end("RST")
+
     def _park(self) -> None:
-        """The peer is gone and we do not read now: what is left is read later, without a busy loop until then."""
+        """Both have ended and we do not read now: the rest is read later, without a busy loop until then."""
         self._parked = True
         self.engine.unwatch(self.sock)
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Read once; False when there was nothing to read."""
         if self.closed or self.peer_end is not None:
-            return
-        data, how = b"", None
+            return False
+        data, how = self._take()
+        if data:
+            self.owner.got(self, data)
+        elif how is not None:
+            self._after_peer_end(how)
+        return bool(data)
+
+    def _take(self) -> tuple[bytes, How | None]:
+        """Bytes, or how the peer has ended, or neither when there is nothing."""
         with self.lock:
             try:
                 size = self.sock.recv_into(self.engine.buffer)
             except BlockingIOError:
-                return
+                return b"", None
             except OSError:
-                how = self._peer_ended("RST")
-            else:
-                data = bytes(self.engine.buffer[:size])
-                how = None if data else self._peer_ended("FIN")
-                if data:
-                    self.owner.read(self, data)
-        if how is None:
-            self.owner.got(self, data)
-        else:
-            self._after_peer_end(how)
+                return b"", self._peer_ended("RST")
+            if not size:
+                return b"", self._peer_ended("RST" if self.broken else "FIN")
+            data = bytes(self.engine.buffer[:size])
+            self.owner.read(self, data)
+            return data, None
 
     def _peer_ended(self, how: How) -> How:
         self.peer_end = how
@@ -189,7 +197,7 @@ class Link:
             self.owner.room(self)
 
     def _flush(self) -> None:
-        while self.out and not self.closed:
+        while self.out and not self.closed and not self.resting:
             if not self._send(self.out[0]):
                 break
         if not self.out and not self.closed:
@@ -205,15 +213,12 @@ class Link:
             except BlockingIOError:
                 return False
             except OSError:
-                broken = self.peer_end != "RST"
-                if broken:
-                    self._peer_ended("RST")
+                self.broken = True
             else:
                 self._account(chunk, count)
-                return True
-        if broken:
-            self._after_peer_end("RST")
-        return False
+        if self.broken:
+            self._meet_reset()
+        return not self.broken
 
     def _account(self, chunk: Chunk, count: int) -> None:
         whole = count == len(chunk.data)
@@ -233,8 +238,8 @@ class Link:
         self._linger_until = time.monotonic() + LONGEST_LINGER
         if not self.out:
             self._end_when_due()
-        if how == "RST" and not self.closed:
-            self.engine.call_at(self._linger_until, self._linger)
+        elif how == "RST":
+            self._linger_again(self._linger_until)
         self._watch()
 
     def _end_when_due(self) -> None:
@@ -265,18 +270,24 @@ class Link:
         if self.closed or self._wanted is None or self._wanted[0] != "RST":
             return
         now = time.monotonic()
-        if now < self._linger_until and (self.out or _not_sent(self.sock)):
-            if not self.out:
-                self.engine.call_at(now + _LINGER_AGAIN, self._linger)
-            return
-        self.reset(self._wanted[1])
+        if self.out and self.resting:
+            return  # when it goes on it looks again
+        if now < self._linger_until and (self.out or not_sent(self.sock)):
+            self._linger_again(self._linger_until if self.out else now + _LINGER_AGAIN)
+        else:
+            self.reset(self._wanted[1])
+
+    def _linger_again(self, at: float) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+        self._linger_timer = self.engine.call_at(at, self._linger)
 
     def reset(self, faults: tuple[str, ...] = ()) -> None:
         """Send RST now, whatever waits."""
         with self.lock:
             if self.closed:
                 return
-            self.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET_ON_CLOSE)
+            reset_on_close(self.sock)
             self.our_end = "RST"
             self._close()
             self.owner.we_ended(self, "RST", faults)
@@ -306,23 +317,13 @@ class Link:
 
     def _read_the_rest(self) -> None:
         for _ in range(64):
-            if self.closed or self.peer_end is not None or not self._drain_once():
+            if self.closed or self.peer_end is not None or not self._take()[0]:
                 return
-
-    def _drain_once(self) -> Literal[0] | int:
-        with self.lock:
-            try:
-                size = self.sock.recv_into(self.engine.buffer)
-            except OSError:
-                return 0
-            if size:
-                self.owner.read(self, bytes(self.engine.buffer[:size]))
-            else:
-                self._peer_ended("FIN")
-            return size
 
     def _close(self) -> None:
         if not self.closed:
             self.closed = True
             self.drop()
+            if self._linger_timer is not None:
+                self._linger_timer.cancel()
             self.engine.close(self.sock)

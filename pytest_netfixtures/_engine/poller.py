@@ -9,11 +9,13 @@ from __future__ import annotations
 import select
 import selectors
 
-__all__ = ["BROKEN", "READ", "WRITE", "Poller", "make_poller"]
+__all__ = ["BROKEN", "ERROR", "READ", "WRITE", "Poller", "make_poller"]
 
 READ = 1
 WRITE = 4
-BROKEN = 8 | 16
+ERROR = 8
+BROKEN = ERROR | 16
+"""ERROR: the peer has reset. Without it: both directions have ended."""
 
 _MOST_FOR_SELECT = 1024
 
