@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .._errors import SetupError
 from .._wire.schedule import Schedule
 from .journal import Journal
 from .poller import READ, make_poller
@@ -102,6 +103,7 @@ class Engine:
         """Call on the engine's thread and return the answer; inline when already there. Never call it under the lock."""
         if self.here:
             return function(*args)
+        self._refuse_in_child()
         call = _Call(lambda: function(*args))
         self.post(call)
         call.done.acquire()
@@ -109,8 +111,17 @@ class Engine:
             raise call.error
         return call.answer  # type: ignore[return-value]
 
+    def _refuse_in_child(self) -> None:
+        if not self.alive:
+            raise SetupError(
+                "this process is a fork of the one that made the server or proxy; expected a call in the parent: "
+                "the child may connect to it, or make its own"
+            )
+
     def post(self, function: Callable[[], object]) -> None:
         """Call on the engine's thread soon; waits for nothing."""
+        if not self.alive:
+            return  # the descriptor of the pipe may be somebody else's by now
         self._calls.append(function)
         try:
             os.write(self._wake_writer, b"!")
@@ -161,12 +172,16 @@ class Engine:
 
     def _run(self) -> None:
         while True:
-            for fd, ready in self._poller.wait(self._patience()):
-                callback = self._callbacks.get(fd)
-                if callback is not None:
-                    self._guard(callback, ready)
+            self._run_ready(self._poller.wait(self._patience()))
             self._run_calls()
             self._run_timers()
+
+    def _run_ready(self, pairs: list[tuple[int, int]]) -> None:
+        known = [self._callbacks.get(fd) for fd, _ in pairs]
+        for (fd, ready), callback in zip(pairs, known, strict=True):
+            # A callback before it may have closed this socket, and its descriptor may be another one's by now.
+            if callback is not None and self._callbacks.get(fd) == callback:
+                self._guard(callback, ready)
 
     def _patience(self) -> float | None:
         if self._calls:
@@ -186,9 +201,10 @@ class Engine:
     def _guard(self, function: Callable[..., object], *args: object) -> None:
         try:
             function(*args)
-        except Exception as error:
-            self.crashes.append(error)
-            self.journal.touch()
+        except BaseException as error:  # pytest.fail() is no Exception, and the thread must go on
+            with self.journal.lock:
+                self.crashes.append(error)
+                self.journal.touch()
 
     def _drain_pipe(self, ready: int) -> None:
         os.read(self._wake_reader, 4096)
@@ -215,13 +231,26 @@ def current_engine() -> Engine:
         return _current
 
 
+def _before_fork() -> None:
+    _starting.acquire()
+    if _current is not None:
+        _current.journal.lock.acquire()  # else the child might get it locked for ever, and a record half written
+
+
 def _after_fork() -> None:
-    global _current, _starting
-    _starting = threading.Lock()
-    engine, _current = _current, None
+    if _current is not None:
+        _current.journal.lock.release()
+    _starting.release()
+
+
+def _after_fork_in_child() -> None:
+    global _current
+    engine = _current
+    _after_fork()
+    _current = None
     if engine is not None:
         engine.leave_behind()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
