@@ -31,6 +31,7 @@ from .._wire.entries import (
 from .._wire.events import Data, Event, Fin, Rst, Wake
 from .._wire.pipeline import Armed, Fire, Out, Pipeline, opposite
 from .._wire.schedule import Schedule
+from .._wire.seen import code_of
 from .link import Chunk, Link, tune
 from .loop import Timer
 from .upstream import Dial, address_of
@@ -49,7 +50,6 @@ class ProxiedConnection:
 
     def __init__(self, proxy: TcpProxy, sock: _socket.socket, peer: Address, number: int) -> None:
         self.proxy = proxy
-        self.number = number
         self.peer = peer
         self.id = proxy.scope.identity()
         self.opened_before = False
@@ -60,7 +60,7 @@ class ProxiedConnection:
         self.connected = False
         self._upstream: tuple[str, int] = ("", 0)
         self._local: tuple[str, int] = ("", 0)
-        self._dial = Dial(self.engine, self._connecting, self._connected, self._unreachable)
+        self._dial = Dial(self.engine, self._connecting, self._failed, self._connected, self._unreachable)
         self._pipeline = Pipeline(number, (*proxy.scope.key, proxy.name), self.id)
         for armed in proxy.armed:
             self._pipeline.arm(armed)
@@ -72,6 +72,16 @@ class ProxiedConnection:
         self._delivered = dict.fromkeys(DIRECTIONS, 0)
         self._over: dict[Direction, Event | None] = dict.fromkeys(DIRECTIONS)
         self._paused = proxy.paused
+        self._asking = False
+
+    @property
+    def number(self) -> int:
+        """Counts from 1; for those that were open when the proxy forgot, 0 and below. Faults go by it too."""
+        return self._pipeline.number
+
+    @number.setter
+    def number(self, number: int) -> None:
+        self._pipeline.number = number
 
     # Opening.
 
@@ -99,6 +109,7 @@ class ProxiedConnection:
 
     def _connected(self, sock: _socket.socket) -> None:
         self.server = Link(self.engine, sock, self)
+        self.server.resting = self._paused
         with self.book.lock:
             self.book.write(self._entry_of_leg(LegOpened, "server"))
         self.connected = True
@@ -110,16 +121,19 @@ class ProxiedConnection:
         self._local, self._upstream = local, upstream
         self.book.write(self._entry_of_leg(LegOpening, "server"))
 
-    def _unreachable(self, reason: str, refused: bool) -> None:
-        self._over = dict.fromkeys(DIRECTIONS, Fin(0.0, whole=True))
+    def _failed(self, reason: str, refused: bool) -> None:
         with self.book.lock:
             self.book.write(LegFailed(time.monotonic(), self.id, "server", refused, reason))
+
+    def _unreachable(self, reason: str) -> None:
+        self._over = dict.fromkeys(DIRECTIONS, Fin(0.0, whole=True))
         self.proxy.scope.note(f"{self.proxy.name} cannot reach its upstream: {reason}", self.id)
         if self.proxy.on_unreachable == "reset":
             self.client.reset()
-        elif self.proxy.on_unreachable == "close":
+            return
+        if self.proxy.on_unreachable == "close":
             self.client.end("FIN")
-            self.client.read(True)
+        self.client.read(True)
 
     # What the links tell.
 
@@ -160,10 +174,8 @@ class ProxiedConnection:
     def _from(self, link: Link) -> Direction:
         return TO_SERVER if link is self.client else TO_CLIENT
 
-    def _receiver(self, direction: Direction) -> Link:
-        link = self.server if direction == TO_SERVER else self.client
-        assert link is not None
-        return link
+    def _receiver(self, direction: Direction) -> Link | None:
+        return self.server if direction == TO_SERVER else self.client
 
     # Events on their way.
 
@@ -174,20 +186,26 @@ class ProxiedConnection:
             self._carry([Out(direction, event)])
 
     def _ask(self, function: Callable[..., list[Out]], *args: Any) -> list[Out]:
-        """Call into the faults; one that raises resets the connection and fails the test."""
+        """Call into the faults; one that raises (pytest.fail() too) resets the connection and fails the test."""
         began = time.monotonic()
+        self._asking = True
         try:
             outs = function(*args)
-        except Exception as error:
+        except BaseException as error:
             self.proxy.scope.fail(error)
             self.cut(reset=True)
             return []
-        if (took := time.monotonic() - began) > SLOW_FAULT:
-            faults = ", ".join(repr(armed.fault) for armed in self.proxy.armed)
+        finally:
+            self._asking = False
+        self._tell_of_slowness(time.monotonic() - began)
+        return outs
+
+    def _tell_of_slowness(self, took: float) -> None:
+        if took > SLOW_FAULT:
+            faults = ", ".join(code_of(armed.fault) for armed in self.proxy.armed)
             self.proxy.scope.note(
                 f"a call of a fault took {took:.1f} s and held up everything: one of {faults}", self.id
             )
-        return outs
 
     def _carry(self, outs: list[Out]) -> None:
         """Do what is due, in order, and put the rest on the schedule."""
@@ -239,6 +257,8 @@ class ProxiedConnection:
 
     def _act(self, direction: Direction, event: Event, faults: tuple[str, ...]) -> None:
         receiver = self._receiver(direction)
+        if receiver is None:
+            return  # a fault has made something of being lifted before the upstream was connected
         if isinstance(event, Data):
             receiver.write(Chunk(event.data, event.at, faults))
         elif isinstance(event, Fin):
@@ -249,11 +269,10 @@ class ProxiedConnection:
     def _end(
         self, direction: Direction, event: Event, how: How, whole: bool, faults: tuple[str, ...]
     ) -> None:
-        self._over[direction] = event
-        self._receiver(direction).end(how, faults)
-        if whole:
-            self._over[opposite(direction)] = event
-            self._receiver(opposite(direction)).end(how, faults)
+        for way in (direction, opposite(direction)) if whole else (direction,):
+            self._over[way] = event
+            if (receiver := self._receiver(way)) is not None:
+                receiver.end(how, faults)
         for way in DIRECTIONS:
             self._balance(way)
 
@@ -269,8 +288,8 @@ class ProxiedConnection:
             sender.read(True)
 
     def _waiting(self, direction: Direction) -> int:
-        held = self._pipeline.held_bytes(direction)
-        return self._scheduled[direction] + held + self._receiver(direction).out_bytes
+        held, receiver = self._pipeline.held_bytes(direction), self._receiver(direction)
+        return self._scheduled[direction] + held + (receiver.out_bytes if receiver is not None else 0)
 
     # What the proxy asks for.
 
@@ -280,14 +299,19 @@ class ProxiedConnection:
         return not self.client.closed or (self.server is not None and not self.server.closed)
 
     def add(self, armed: Armed) -> None:
-        """A fault more, from now on."""
-        if self.connected:
+        """A fault more, from now on; when a fault asks for it, as soon as that has answered."""
+        if self._asking:
+            self.engine.post(lambda: self.add(armed))
+        elif self.connected:
             self._carry(self._ask(self._pipeline.add, armed, time.monotonic()))
         else:
             self._pipeline.arm(armed)
 
     def lift(self, armed: Armed) -> None:
         """A fault less; what it held goes on."""
+        if self._asking:
+            self.engine.post(lambda: self.lift(armed))
+            return
         self._carry(self._ask(self._pipeline.lift, armed, time.monotonic()))
         for direction in DIRECTIONS:
             self._balance(direction)
@@ -295,6 +319,8 @@ class ProxiedConnection:
     def pause(self, on: bool) -> None:
         """Carry nothing out, or go on."""
         self._paused = on
+        for link in self._links():
+            link.rest(on)
         self._run_schedule()
         for direction in DIRECTIONS:
             self._balance(direction)
@@ -305,8 +331,8 @@ class ProxiedConnection:
         event: Event = Rst(0.0) if reset else Fin(0.0, whole=True)
         for direction in DIRECTIONS:
             self._over[direction] = event
-        for link in (self.client, self.server):
-            if link is not None and not link.closed:
+        for link in self._links():
+            if not link.closed:
                 link.drop()
                 link.reset() if reset else link.end("FIN")
                 if not link.closed:
@@ -315,9 +341,11 @@ class ProxiedConnection:
     def abandon(self) -> None:
         """End at teardown: what is scheduled stays undelivered, and nobody is waited for."""
         self._drop()
-        for link in (self.client, self.server):
-            if link is not None:
-                link.abandon()
+        for link in self._links():
+            link.abandon()
+
+    def _links(self) -> list[Link]:
+        return [self.client] if self.server is None else [self.client, self.server]
 
     def _drop(self) -> None:
         self._dial.stop()

@@ -11,12 +11,14 @@ import errno
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .link import tune
 from .loop import Engine, Timer
 from .poller import WRITE
+from .ports import OUT_OF_DESCRIPTORS, warn_once_about_descriptors
+from .sockets import tune
 
 __all__ = ["CONNECT_SECONDS", "Dial", "address_of", "check_upstream"]
 
@@ -52,21 +54,27 @@ def _split(text: str) -> tuple[str, int]:
 
 
 class Dial:
-    """One attempt to connect, on the engine's thread; one of `connected` and `unreachable` is called, unless stopped."""
+    """The way to an upstream, on the engine's thread: each address of a name in turn.
+
+    `connecting` and `failed` are called for each address, and in the end `connected` or `unreachable`, unless stopped.
+    """
 
     def __init__(
         self,
         engine: Engine,
         connecting: Callable[[tuple[str, int], tuple[str, int]], object],
+        failed: Callable[[str, bool], object],
         connected: Callable[[_socket.socket], object],
-        unreachable: Callable[[str, bool], object],
+        unreachable: Callable[[str], object],
     ) -> None:
         self._engine = engine
         self._connecting = connecting
+        self._failed = failed
         self._connected = connected
         self._unreachable = unreachable
         self._sock: _socket.socket | None = None
         self._deadline: Timer | None = None
+        self._addresses: deque[tuple[int, Any]] = deque()
         self._over = False
 
     def start(self, host: str, port: int) -> None:
@@ -74,7 +82,7 @@ class Dial:
         self._deadline = self._engine.call_at(time.monotonic() + CONNECT_SECONDS, self._too_late)
         family = _family(host)
         if family is not None:
-            self._connect(family, (host, port))
+            self._try([(family, (host, port))])
         else:
             look_up = threading.Thread(
                 target=self._look_up, args=(host, port), name=f"netfixtures resolver {host}", daemon=True
@@ -86,23 +94,46 @@ class Dial:
         self._over = True
         if self._deadline is not None:
             self._deadline.cancel()
-        if self._sock is not None:
-            self._engine.close(self._sock)
-            self._sock = None
+        self._close()
+
+    def _close(self) -> None:
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            self._engine.close(sock)
 
     def _look_up(self, host: str, port: int) -> None:
         try:
-            family, _, _, _, address = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)[0]
-        except OSError as problem:
+            found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as problem:
             reason = f"{host} does not resolve: {problem}"
             self._engine.post(lambda: self._fail(reason, False))
         else:
-            self._engine.post(lambda: self._connect(family, address))
+            self._engine.post(lambda: self._try([(family, address) for family, _, _, _, address in found]))
 
-    def _connect(self, family: int, address: Any) -> None:
+    def _try(self, addresses: list[tuple[int, Any]]) -> None:
+        self._addresses.extend(addresses)
+        self._next()
+
+    def _next(self) -> None:
         if self._over:
             return
-        self._sock = sock = self._engine.adopt(_socket.socket(family, _socket.SOCK_STREAM))
+        family, address = self._addresses[0]
+        try:
+            sock = _socket.socket(family, _socket.SOCK_STREAM)
+        except OSError as problem:
+            self._without_socket(problem, address)
+        else:
+            self._connect(self._engine.adopt(sock), address)
+
+    def _without_socket(self, problem: OSError, address: Any) -> None:
+        if problem.errno in OUT_OF_DESCRIPTORS:
+            self._engine.when_closed.append(self._next)
+            warn_once_about_descriptors()
+        else:
+            self._refuse(problem.errno or 0, address)
+
+    def _connect(self, sock: _socket.socket, address: Any) -> None:
+        self._sock = sock
         tune(sock)
         with self._engine.journal.lock:
             code = sock.connect_ex(address)
@@ -124,7 +155,14 @@ class Dial:
             self._connected(sock)
 
     def _refuse(self, code: int, address: Any) -> None:
-        self._fail(f"{address[0]} port {address[1]}: {os.strerror(code)}", code == errno.ECONNREFUSED)
+        reason, refused = f"{address[0]} port {address[1]}: {os.strerror(code)}", code == errno.ECONNREFUSED
+        self._addresses.popleft()
+        if not self._addresses:
+            self._fail(reason, refused)
+        else:
+            self._close()
+            self._failed(reason, refused)
+            self._next()
 
     def _too_late(self) -> None:
         self._fail(f"no answer within {CONNECT_SECONDS:g} s", False)
@@ -132,7 +170,8 @@ class Dial:
     def _fail(self, reason: str, refused: bool) -> None:
         if not self._over:
             self.stop()
-            self._unreachable(reason, refused)
+            self._failed(reason, refused)
+            self._unreachable(reason)
 
 
 def _family(host: str) -> int | None:
