@@ -74,6 +74,12 @@ class TcpProxy(TcpEndpoint):
         check_upstream(upstream)
         self._upstream = upstream
 
+    @property
+    def url(self) -> str:
+        """`tcp://host:port`, or with the scheme of the server of ours that it stands in front of."""
+        scheme = str(getattr(self._upstream, "url", "tcp")).partition(":")[0]
+        return f"{scheme}://{self.netloc}"
+
     def fault(self, *, to_server: Faults = (), to_client: Faults = ()) -> LiveFaults:
         """Faults for a block: `with proxy.fault(to_client=Stall()):`. Open connections meet them too.
 
@@ -102,6 +108,9 @@ class TcpProxy(TcpEndpoint):
 
     def never_fired(self, ended: bool = True) -> list[str]:
         """The faults that had to fire and have not, as code with their place; those still armed only when `ended`."""
+        return self.scope.engine.call(self._never_fired, ended)
+
+    def _never_fired(self, ended: bool) -> list[str]:
         late = [self._described(armed) for armed in self.armed if ended and _failed_to_fire(armed)]
         names, self._unfired = self._unfired + late, []
         return names
