@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_netfixtures import _assertions, _report, _session
+from pytest_netfixtures import _assertions, _report, _session, plugin
 
 HEAD = """
 import os, re, socket, sys
@@ -49,19 +49,16 @@ class Suite:
 
     def run(self, *arguments: Any) -> pytest.RunResult:
         """In this process."""
-        return self.pytester.runpytest_inprocess(*_with_us(arguments))
+        return self.pytester.runpytest_inprocess(*arguments, plugins=[plugin])
 
     def run_apart(self, *arguments: Any, timeout: float = 100) -> pytest.RunResult:
         """In a process of its own."""
-        return self.pytester.runpytest_subprocess(*_with_us(arguments), timeout=timeout)
+        ours = ("-p", "pytest_netfixtures.plugin")
+        return self.pytester.runpytest_subprocess(*ours, *arguments, timeout=timeout)
 
     def files(self) -> list[str]:
         """The names of the captures that are left."""
         return sorted(path.name for path in self.captures.glob("*.pcapng"))
-
-
-def _with_us(arguments: tuple[Any, ...]) -> list[Any]:
-    return ["-p", "pytest_netfixtures.plugin", *arguments]
 
 
 @pytest.fixture
