@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from .._errors import ConnectionEnded, WaitTimeout
@@ -96,7 +97,7 @@ class Wants(OwnConnection):
             "expect",
             _shown(expected),
             lambda: self._decides(expected) or self._link.peer_end == "FIN",
-            lambda: self._compared(expected),
+            partial(self._compared, expected),  # not a lambda: its frame could not be hidden in a traceback
             len(expected),
         )
 
@@ -161,6 +162,7 @@ class Wants(OwnConnection):
 
     def _deny_everything(self, text: str) -> Callable[[], None]:
         def deny() -> None:
+            __tracebackhide__ = True
             raise AssertionError(
                 f"{self!r} got {self._waiting()}; expected {text}: what did the client send?"
             )

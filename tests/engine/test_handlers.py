@@ -300,3 +300,21 @@ def test_nothing_stays_behind_when_handlers_return() -> None:
             assert [ask(server) for _ in range(5)] == [b"x"] * 5
     here = {thread for thread in threading.enumerate() if thread.name.startswith("netfixtures <")}
     assert here <= before
+
+
+def test_the_traceback_of_a_handler_ends_in_the_handler(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        from pytest_netfixtures import NetLab
+        import socket
+
+        def test_greeting():
+            with NetLab() as lab:
+                server = lab.tcp_server(lambda connection: connection.expect(b"hello"))
+                with socket.create_connection(server.address) as client:
+                    client.sendall(b"hullo")
+                    client.recv(1)
+    """)
+    text = "\n".join(pytester.runpytest_inprocess("-p", "no:netfixtures", "-p", "no:asyncio").outlines)
+    assert 'connection.expect(b"hello")' in text
+    assert "first difference at byte 1" in text
+    assert "self._compared" not in text
