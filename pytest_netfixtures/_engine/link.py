@@ -179,6 +179,7 @@ class Link:
     def _after_peer_end(self, how: How) -> None:
         if how == "RST":
             self._close()
+        self._watch()  # an end that has been read stays readable for ever
         self.owner.got_end(self, how)
         self._close_when_over()
 
