@@ -6,10 +6,11 @@ It asserts nothing and starts nothing by itself.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_netfixtures._engine.connection import ServerConnection
 from pytest_netfixtures._engine.tcp_proxy import TcpProxy
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 MIB = 1 << 20
+
+E = TypeVar("E")
 
 
 def pattern(size: int) -> bytes:
@@ -57,6 +60,27 @@ def connect(place: Any, small: bool = False) -> Iterator[Client]:
         client.settimeout(10)
         client.connect(address)
         yield client
+
+
+def reset(client: socket.socket) -> None:
+    """End with RST."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def ends(proxy: TcpProxy, number: int = 1) -> dict[str, str | None]:
+    """What each side of a connection did to end it, and what it met; {} before there is a connection."""
+    for connection in proxy.connections:
+        if connection.number == number:
+            did = {"client": connection.ended["client"], "server": connection.ended["server"]}
+            return {**did, "client met": connection.to_client.end, "server met": connection.to_server.end}
+    return {}
+
+
+def entries(lab: NetLab, kind: type[E]) -> list[E]:
+    """What the journal says so far, of one kind."""
+    with lab.engine.journal.lock:
+        return [entry for entry in lab.recorder.story() if isinstance(entry, kind)]
 
 
 def read_to_end(client: Client, size: int = 65536) -> tuple[bytes, str]:

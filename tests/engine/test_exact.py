@@ -10,9 +10,20 @@ from random import Random
 from typing import Any
 
 import pytest
-from engine.proxy_tools import MIB, connect, in_front_of, pattern, pieces, pours, read_to_end, ways_to_chunk
+from engine.proxy_tools import (
+    MIB,
+    connect,
+    entries,
+    in_front_of,
+    pattern,
+    pieces,
+    pours,
+    read_to_end,
+    ways_to_chunk,
+)
 
 from pytest_netfixtures import HalfClose, NetLab, Reset, Truncate
+from pytest_netfixtures._wire.entries import Fired, LegEnded
 
 STREAM = b"abcdefghijkl"
 ENDS: dict[Any, str] = {Truncate: "FIN", HalfClose: "FIN", Reset: "RST"}
@@ -54,7 +65,7 @@ def test_the_server_gets_exactly_n_bytes_too(fault: Any, how: str) -> None:
                 for piece in pieces(STREAM, how, n):
                     _send_as_far_as_it_goes(client, piece)
                 assert _received(conn) == (STREAM[:n], ENDS[fault])
-                assert conn_record(lab, server.name, conn.number) == STREAM[:n]
+                assert server_record(lab, server.name, conn.number) == STREAM[:n]
 
 
 def _send_as_far_as_it_goes(client: socket.socket, data: bytes) -> None:
@@ -76,7 +87,7 @@ def _received(conn: Any) -> tuple[bytes, str]:
         parts.append(data)
 
 
-def conn_record(lab: NetLab, endpoint: str, number: int) -> bytes:
+def server_record(lab: NetLab, endpoint: str, number: int) -> bytes:
     """What the server's own record says it has got."""
     got: bytes = lab.traffic.connection(number, endpoint).to_server.delivered
     return got
@@ -108,7 +119,7 @@ def test_a_mebibyte_to_the_server_is_cut_at_the_byte(fault: Any) -> None:
                 _send_as_far_as_it_goes(client, data)
                 got, end = _received(conn)
                 assert (len(got), end) == (n, ENDS[fault])
-                assert got == data[:n] == conn_record(lab, server.name, conn.number)
+                assert got == data[:n] == server_record(lab, server.name, conn.number)
 
 
 def test_bytes_that_come_one_by_one_all_arrive_before_a_reset() -> None:
@@ -140,9 +151,9 @@ def test_a_reset_gives_a_reader_that_reads_nothing_up_after_two_seconds() -> Non
         with connect(proxy, small=True) as client:
             lab.wait_for(lambda: [c.to_client.end for c in proxy.connections] == ["RST"], within=10)
             flow = proxy.traffic.to_client
-            (fired,) = (entry.at for entry in lab.recorder.story() if type(entry).__name__ == "Fired")
-            ended = [e.at for e in lab.recorder.story() if type(e).__name__ == "LegEnded"]
-            assert max(ended) - fired >= 2.0
+            (fired,) = entries(lab, Fired)
+            ended = [entry.at for entry in entries(lab, LegEnded) if entry.by == "us" and entry.how == "RST"]
+            assert max(ended) - fired.at >= 2.0
             got, end = read_to_end(client)
             assert end == "RST"
             assert data.startswith(got)
