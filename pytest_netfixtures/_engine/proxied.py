@@ -30,10 +30,9 @@ from .._wire.entries import (
 )
 from .._wire.events import Data, Event, Fin, Rst, Wake
 from .._wire.pipeline import Armed, Fire, Out, Pipeline, opposite
-from .._wire.schedule import Schedule
 from .._wire.seen import code_of
+from .agenda import Agenda
 from .link import Chunk, Link, tune
-from .loop import Timer
 from .upstream import Dial, address_of
 
 if TYPE_CHECKING:
@@ -64,14 +63,10 @@ class ProxiedConnection:
         self._pipeline = Pipeline(number, (*proxy.scope.key, proxy.name), self.id)
         for armed in proxy.armed:
             self._pipeline.arm(armed)
-        self._schedule: Schedule[Out] = Schedule()
-        self._timer: Timer | None = None
-        self._timer_at = 0.0
-        self._scheduled = dict.fromkeys(DIRECTIONS, 0)
+        self._agenda = Agenda(self.engine, self._do, self._balance_both, proxy.paused)
         self._sent = dict.fromkeys(DIRECTIONS, 0)
         self._delivered = dict.fromkeys(DIRECTIONS, 0)
         self._over: dict[Direction, Event | None] = dict.fromkeys(DIRECTIONS)
-        self._paused = proxy.paused
         self._asking = False
 
     @property
@@ -109,11 +104,11 @@ class ProxiedConnection:
 
     def _connected(self, sock: _socket.socket) -> None:
         self.server = Link(self.engine, sock, self)
-        self.server.resting = self._paused
+        self.server.resting = self._agenda.paused
         with self.book.lock:
             self.book.write(self._entry_of_leg(LegOpened, "server"))
         self.connected = True
-        self._carry(self._ask(self._pipeline.open, time.monotonic()))
+        self._agenda.carry(self._ask(self._pipeline.open, time.monotonic()))
         self.client.read(True)
         self.server.read(True)
 
@@ -144,7 +139,7 @@ class ProxiedConnection:
 
     def got(self, link: Link, data: bytes) -> None:
         direction = self._from(link)
-        if self._over[direction] is None:
+        if not self._is_over(direction):
             self._feed(direction, Data(time.monotonic(), data))
         self._balance(direction)
 
@@ -180,10 +175,7 @@ class ProxiedConnection:
     # Events on their way.
 
     def _feed(self, direction: Direction, event: Event) -> None:
-        if self._pipeline.rows[direction]:
-            self._carry(self._ask(self._pipeline.feed, direction, event))
-        else:
-            self._carry([Out(direction, event)])
+        self._agenda.carry(self._ask(self._pipeline.feed, direction, event))
 
     def _ask(self, function: Callable[..., list[Out]], *args: Any) -> list[Out]:
         """Call into the faults; one that raises (pytest.fail() too) resets the connection and fails the test."""
@@ -207,53 +199,26 @@ class ProxiedConnection:
                 f"a call of a fault took {took:.1f} s and held up everything: one of {faults}", self.id
             )
 
-    def _carry(self, outs: list[Out]) -> None:
-        """Do what is due, in order, and put the rest on the schedule."""
-        for out in outs:
-            if not self._paused and not len(self._schedule) and out.event.at <= time.monotonic():
-                self._do(out)
-            else:
-                self._schedule.add(out.event.at, out)
-                self._scheduled[out.direction] += _size(out.event)
-        self._run_schedule()
-
-    def _run_schedule(self) -> None:
-        while not self._paused and (entry := self._schedule.pop(time.monotonic())) is not None:
-            self._scheduled[entry[1].direction] -= _size(entry[1].event)
-            self._do(entry[1])
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        at = None if self._paused else self._schedule.next_at
-        if self._timer is not None and (at is None or at < self._timer_at):
-            self._timer.cancel()
-            self._timer = None
-        if at is not None and self._timer is None:
-            self._timer, self._timer_at = self.engine.call_at(at, self._due), at
-
-    def _due(self) -> None:
-        self._timer = None
-        self._run_schedule()
-        for direction in DIRECTIONS:
-            self._balance(direction)
-
     def _do(self, out: Out) -> None:
         for fire in out.fires:
             self._tell(fire)
         event = out.event
         if isinstance(event, Wake):
             if out.stage is not None:
-                self._carry(self._ask(self._pipeline.wake, out.stage, event.at))
-        elif self._over[out.direction] is None or self._resets_the_rest(out):
+                self._agenda.carry(self._ask(self._pipeline.wake, out.stage, event.at))
+        elif self._over[out.direction] is None or (
+            isinstance(event, Rst) and not self._is_over(out.direction)
+        ):
             self._act(out.direction, event, out.faults)
 
     def _tell(self, fire: Fire) -> None:
         with self.book.lock:
             self.book.write(Fired(time.monotonic(), self.id, *fire))
 
-    def _resets_the_rest(self, out: Out) -> bool:
-        over = self._over[out.direction]
-        return isinstance(out.event, Rst) and isinstance(over, Fin) and not over.whole
+    def _is_over(self, direction: Direction) -> bool:
+        """Whether nothing can happen here any more; behind a FIN of this direction alone an RST still can."""
+        over = self._over[direction]
+        return over is not None and not (isinstance(over, Fin) and not over.whole)
 
     def _act(self, direction: Direction, event: Event, faults: tuple[str, ...]) -> None:
         receiver = self._receiver(direction)
@@ -273,8 +238,11 @@ class ProxiedConnection:
             self._over[way] = event
             if (receiver := self._receiver(way)) is not None:
                 receiver.end(how, faults)
-        for way in DIRECTIONS:
-            self._balance(way)
+        self._balance_both()
+
+    def _balance_both(self) -> None:
+        for direction in DIRECTIONS:
+            self._balance(direction)
 
     def _balance(self, direction: Direction) -> None:
         """Rest reading while too much waits; go on when half of it is gone, or when it is only to be dropped."""
@@ -289,7 +257,7 @@ class ProxiedConnection:
 
     def _waiting(self, direction: Direction) -> int:
         held, receiver = self._pipeline.held_bytes(direction), self._receiver(direction)
-        return self._scheduled[direction] + held + (receiver.out_bytes if receiver is not None else 0)
+        return self._agenda.waiting[direction] + held + (receiver.out_bytes if receiver is not None else 0)
 
     # What the proxy asks for.
 
@@ -303,7 +271,7 @@ class ProxiedConnection:
         if self._asking:
             self.engine.post(lambda: self.add(armed))
         elif self.connected:
-            self._carry(self._ask(self._pipeline.add, armed, time.monotonic()))
+            self._agenda.carry(self._ask(self._pipeline.add, armed, time.monotonic()))
         else:
             self._pipeline.arm(armed)
 
@@ -312,18 +280,14 @@ class ProxiedConnection:
         if self._asking:
             self.engine.post(lambda: self.lift(armed))
             return
-        self._carry(self._ask(self._pipeline.lift, armed, time.monotonic()))
-        for direction in DIRECTIONS:
-            self._balance(direction)
+        self._agenda.carry(self._ask(self._pipeline.lift, armed, time.monotonic()))
+        self._balance_both()
 
     def pause(self, on: bool) -> None:
         """Carry nothing out, or go on."""
-        self._paused = on
         for link in self._links():
             link.rest(on)
-        self._run_schedule()
-        for direction in DIRECTIONS:
-            self._balance(direction)
+        self._agenda.pause(on)
 
     def cut(self, reset: bool) -> None:
         """End both legs now; what waits is not delivered."""
@@ -349,16 +313,9 @@ class ProxiedConnection:
 
     def _drop(self) -> None:
         self._dial.stop()
-        self._schedule.clear()
-        self._set_timer()
-        lost = {way: self._sent[way] - self._delivered[way] for way in DIRECTIONS}
-        for way, count in lost.items():
-            if self._scheduled[way] or self._pipeline.held_bytes(way):
-                self.proxy.scope.note(
-                    f"{count} bytes {way} of connection {self.number} were never delivered", self.id
-                )
-            self._scheduled[way] = 0
-
-
-def _size(event: Event) -> int:
-    return len(event.data) if isinstance(event, Data) else 0
+        for way in DIRECTIONS:
+            if self._agenda.waiting[way] or self._pipeline.held_bytes(way):
+                lost = self._sent[way] - self._delivered[way]
+                text = f"{lost} bytes {way} of connection {self.number} were never delivered"
+                self.proxy.scope.note(text, self.id)
+        self._agenda.clear()
