@@ -322,9 +322,10 @@ class Link:
                 return
 
     def _close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self.drop()
-            if self._linger_timer is not None:
-                self._linger_timer.cancel()
-            self.engine.close(self.sock)
+        with self.lock:  # a handler's thread sends under it, and must not meet a descriptor that is somebody else's
+            if not self.closed:
+                self.closed = True
+                self.drop()
+                if self._linger_timer is not None:
+                    self._linger_timer.cancel()
+                self.engine.close(self.sock)

@@ -144,10 +144,13 @@ def test_a_deadline_loses_nothing(
 
 def test_a_deadline_loses_nothing_of_much_either(lab: NetLab) -> None:
     data = pattern(BIG)
-    with dialogue(lab) as (client, connection):
-        with pouring(client, data), pytest.raises(WaitTimeout):
-            connection.recv_exactly(BIG + 1, within=0) if connection.recv_exactly(1) else None
-        assert data[:1] + connection.recv_to_end() == data
+    with dialogue(lab) as (client, connection), pouring(client, data):
+        connection.expect(data[:1000])
+        with pytest.raises((WaitTimeout, ConnectionEnded)):
+            connection.recv_exactly(2 * BIG, within=0.001)
+        with pytest.raises((WaitTimeout, ConnectionEnded)):
+            connection.recv_until(b"!" * 9, within=0.01)
+        assert connection.recv_to_end() == data[1000:]
 
 
 @pytest.mark.parametrize(
