@@ -322,7 +322,8 @@ class Link:
                 return
 
     def _close(self) -> None:
-        with self.lock:  # a handler's thread sends under it, and must not meet a descriptor that is somebody else's
+        # Handlers' threads send under the lock: none may meet a descriptor that has become somebody else's.
+        with self.lock:
             if not self.closed:
                 self.closed = True
                 self.drop()
