@@ -48,3 +48,7 @@ class WaitTimeout(AssertionError):
 
 class FaultNeverFired(UserWarning):
     """A fault was armed and never changed anything: the test proves nothing about it."""
+
+
+for _name in __all__:
+    globals()[_name].__module__ = "pytest_netfixtures"  # reports name them as users import them

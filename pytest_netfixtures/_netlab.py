@@ -165,8 +165,7 @@ class NetLab:
     @property
     def traffic(self) -> Traffic:
         """An immutable snapshot of all connections of all endpoints."""
-        with self._book.lock:
-            return self.recorder.traffic()
+        return self._scope.traffic
 
     @property
     def endpoints(self) -> tuple[Any, ...]:

@@ -67,9 +67,10 @@ def _with_id(traffic: Traffic, wanted: int) -> tuple[Connection, ...]:
 
 
 def _of_connection(connection: Connection) -> Place:
-    """A snapshot never changes, so that there is nothing to wait for."""
-    return Place(
-        f"connection {connection.number} of {connection.endpoint} (a snapshot: it does not change any more)",
-        lambda: (connection,),
-        0.0,
-    )
+    """A snapshot never changes, but it stands for a connection that may go on."""
+    name = f"connection {connection.number} of {connection.endpoint}"
+    scopes = [s for s in current_engine().scopes if _with_id(s.traffic, connection.id)]
+    if not scopes:
+        return Place(f"{name} (its servers are closed)", lambda: (connection,), 0.0)
+    scope = scopes[0]
+    return Place(name, lambda: _with_id(scope.traffic, connection.id) or (connection,), scope.wait)

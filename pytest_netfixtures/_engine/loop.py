@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import _socket
 import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from .._errors import SetupError
 from .._wire.schedule import Schedule
 from .journal import Journal
 from .poller import READ, make_poller
+
+if TYPE_CHECKING:
+    from .scope import Scope
 
 __all__ = ["Engine", "Timer", "current_engine"]
 
@@ -74,6 +79,7 @@ class Engine:
         self.buffer = memoryview(bytearray(READ_SIZE))
         self.crashes: list[BaseException] = []
         self.sockets: set[_socket.socket] = set()
+        self.scopes: WeakSet[Scope] = WeakSet()
         self.when_closed: list[Callable[[], object]] = []
         self.pid = os.getpid()
         self._poller = make_poller()
@@ -96,8 +102,8 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """False in a child made by `fork`: the thread stayed behind."""
-        return self.pid == os.getpid()
+        """False in a child made by `fork`, where the thread stayed behind, and when the interpreter ends."""
+        return self.pid == os.getpid() and not sys.is_finalizing()
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call on the engine's thread and return the answer; inline when already there. Never call it under the lock."""
@@ -114,8 +120,8 @@ class Engine:
     def _refuse_in_child(self) -> None:
         if not self.alive:
             raise SetupError(
-                "this process is a fork of the one that made the server or proxy; expected a call in the parent: "
-                "the child may connect to it, or make its own"
+                "this process is a fork of the one that made the server or proxy, or it ends now; expected a call in the "
+                "parent, while it runs: the child may connect to it, or make its own"
             )
 
     def post(self, function: Callable[[], object]) -> None:

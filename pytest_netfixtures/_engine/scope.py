@@ -13,6 +13,7 @@ from collections.abc import Callable
 from .._errors import WaitTimeout
 from .._wire.checks import check_seconds
 from .._wire.entries import Marked, Noted
+from .._wire.traffic import Traffic
 from .journal import Book
 from .loop import Engine
 from .waiting import beside_the_loop, in_event_loop, refuse_to_block
@@ -32,7 +33,14 @@ class Scope:
         self.wait = wait
         self.errors: list[BaseException] = []
         self.in_test = False
+        engine.scopes.add(self)
         self._names: set[str] = set()
+
+    @property
+    def traffic(self) -> Traffic:
+        """A snapshot of all connections of the lab."""
+        with self.book.lock:
+            return self.book.recorder.traffic()
 
     def identity(self) -> int:
         """A number for a connection that no other in this process has."""

@@ -306,3 +306,15 @@ def test_the_loop_goes_on_while_a_twin_waits(echo: TcpEcho) -> None:
         await writer.wait_closed()
 
     asyncio.run(both())
+
+
+def test_a_connection_of_a_snapshot_is_waited_for(lab: NetLab) -> None:
+    server = lab.tcp_echo()
+    with socket.create_connection(server.address) as client:
+        lab.wait_for(lambda: server.traffic.connections)
+        connection = server.traffic.connection(1)
+        later = threading.Timer(0.05, client.sendall, [b"late"])
+        later.start()
+        assert_sent(connection, to_server=b"late")
+        later.join()
+    assert connection.to_server.sent == b""
