@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from random import Random
 from typing import Any, TypeVar
 
@@ -60,6 +60,31 @@ def connect(place: Any, small: bool = False) -> Iterator[Client]:
         client.settimeout(10)
         client.connect(address)
         yield client
+
+
+def take(client: socket.socket, size: int) -> bytes:
+    """Exactly `size` bytes; fewer at the end of the stream."""
+    data = b""
+    while len(data) < size and (more := client.recv(size - len(data))):
+        data += more
+    return data
+
+
+@contextmanager
+def crowded() -> Iterator[socket.socket]:
+    """A listener whose queue is full: connects hang until something is accepted."""
+    with socket.socket() as listener, ExitStack() as crowd:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        while True:
+            one = crowd.enter_context(socket.socket())
+            one.settimeout(0.1)
+            try:
+                one.connect(listener.getsockname())
+            except TimeoutError:
+                one.close()  # else it would go on trying
+                break
+        yield listener
 
 
 def reset(client: socket.socket) -> None:

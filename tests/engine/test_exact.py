@@ -19,6 +19,7 @@ from engine.proxy_tools import (
     pieces,
     pours,
     read_to_end,
+    take,
     ways_to_chunk,
 )
 
@@ -248,7 +249,7 @@ def test_an_answer_passes_until_the_mark_is_seen() -> None:
         with connect(proxy) as client:
             conn = server.accept()
             conn.send(b"before ")
-            assert client.recv(7, socket.MSG_WAITALL) == b"before "
+            assert take(client, 7) == b"before "
             client.sendall(b"N")
             conn.expect(b"N")
             client.sendall(b"OW")

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from engine.proxy_tools import MIB, Client, connect, ends, in_front_of, pattern, pours, reset
+from engine.proxy_tools import MIB, Client, connect, ends, in_front_of, pattern, pours, reset, take
 
 from pytest_netfixtures import Delay, Drop, NetLab, Slice, Stall
 from pytest_netfixtures._engine.connection import ServerConnection
@@ -131,7 +131,7 @@ def test_a_drop_never_pauses_the_sender() -> None:
     with NetLab() as lab:
         proxy = in_front_of(lab, pours_blocks, to_client=Drop(after=10))
         with connect(proxy) as client:
-            assert client.recv(10, socket.MSG_WAITALL) == BLOCK[:10]
+            assert take(client, 10) == BLOCK[:10]
             lab.wait_for(lambda: proxy.traffic.to_client.sent_bytes == len(BLOCK) * BLOCKS, within=20)
             assert proxy.traffic.to_client.delivered == BLOCK[:10]
 

@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 import pytest
-from engine.proxy_tools import connect, ends, read_to_end
+from engine.proxy_tools import connect, crowded, ends, read_to_end, take
 
 from pytest_netfixtures import NetLab, Reset
 from pytest_netfixtures._engine import upstream as upstream_module
@@ -52,29 +52,11 @@ def test_an_unreachable_upstream_may_hang_and_what_the_client_does_is_seen() -> 
 
 def test_an_upstream_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream_module, "CONNECT_SECONDS", 0.1)
-    with NetLab() as lab, socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        fillers = _fill(full)
+    with NetLab() as lab, crowded() as full:
         proxy = lab.tcp_proxy(full.getsockname())
         with connect(proxy) as client:
             assert read_to_end(client) == (b"", "RST")
             assert "no answer within" in " ".join(proxy.connections[0].notes)
-        for filler in fillers:
-            filler.close()
-
-
-def _fill(listener: socket.socket) -> list[socket.socket]:
-    """Connections that are never accepted, until one more does not come through."""
-    fillers = []
-    while True:
-        filler = socket.socket()
-        fillers.append(filler)
-        filler.settimeout(0.1)
-        try:
-            filler.connect(listener.getsockname())
-        except TimeoutError:
-            return fillers
 
 
 def test_a_deaf_upstream_is_connected_to_and_the_client_hears_nothing() -> None:
@@ -100,7 +82,7 @@ def test_every_address_of_a_name_is_tried(host: str, monkeypatch: pytest.MonkeyP
         server = lab.tcp_echo(prefix=b"hello", host=host)
         proxy = lab.tcp_proxy(("localhost", server.port))
         with connect(proxy) as client:
-            assert client.recv(5, socket.MSG_WAITALL) == b"hello"
+            assert take(client, 5) == b"hello"
         refused = [note for note in proxy.connections[0].notes if "refused" in note]
         assert len(refused) == (host != "::1")
         assert proxy.connections[0].upstream == (host, server.port)
@@ -110,19 +92,19 @@ def test_localhost_is_resolved() -> None:
     with NetLab() as lab:
         proxy = lab.tcp_proxy(f"localhost:{lab.tcp_echo(prefix=b'hello').port}")
         with connect(proxy) as client:
-            assert client.recv(5, socket.MSG_WAITALL) == b"hello"
+            assert take(client, 5) == b"hello"
 
 
 def test_another_upstream_is_for_new_connections_alone() -> None:
     with NetLab() as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(prefix=b"old"))
         with connect(proxy) as first:
-            assert first.recv(3, socket.MSG_WAITALL) == b"old"
+            assert take(first, 3) == b"old"
             proxy.upstream = lab.tcp_echo(prefix=b"new").address
             with connect(proxy) as second:
-                assert second.recv(3, socket.MSG_WAITALL) == b"new"
+                assert take(second, 3) == b"new"
             first.sendall(b"echo")
-            assert first.recv(4, socket.MSG_WAITALL) == b"echo"
+            assert take(first, 4) == b"echo"
 
 
 def test_a_proxy_stands_in_front_of_a_proxy() -> None:
