@@ -12,7 +12,7 @@ import inspect
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -47,7 +47,7 @@ class Later:
             raise TypeError(f"data is {self.data!r}; expected bytes")
 
 
-Answer: TypeAlias = "bytes | Later | list[bytes | Later] | None"
+Answer: TypeAlias = "bytes | Later | Sequence[bytes | Later] | None"
 Answers: TypeAlias = "Mapping[bytes, Answer] | Callable[..., Answer] | None"
 
 
