@@ -80,7 +80,6 @@ class Engine:
         self.crashes: list[BaseException] = []
         self.sockets: set[_socket.socket] = set()
         self.scopes: WeakSet[Scope] = WeakSet()
-        self.when_closed: list[Callable[[], object]] = []
         self.pid = os.getpid()
         self._poller = make_poller()
         self._callbacks: dict[int, Callable[[int], object]] = {}
@@ -168,13 +167,10 @@ class Engine:
             self._poller.forget(sock.fileno())
 
     def close(self, sock: _socket.socket) -> None:
-        """Close a socket that was adopted; a descriptor is free again."""
+        """Close a socket that was adopted."""
         self.unwatch(sock)
         self.sockets.discard(sock)
         sock.close()
-        waiting, self.when_closed = self.when_closed, []
-        for function in waiting:
-            function()
 
     def _run(self) -> None:
         while True:

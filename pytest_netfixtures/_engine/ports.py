@@ -21,7 +21,7 @@ from .poller import READ
 __all__ = ["Listener", "Port", "family_of"]
 
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
-_LOOK_AGAIN = 0.05
+LOOK_AGAIN = 0.05
 """How long accepting rests: others than we may close a descriptor, and nobody tells."""
 
 _GONE_ALREADY = (errno.ECONNABORTED, errno.EINTR, errno.EPROTO)
@@ -155,7 +155,7 @@ class Listener:
         if error.errno not in OUT_OF_DESCRIPTORS:
             raise error
         self._rest(True)
-        self.engine.call_later(_LOOK_AGAIN, lambda: self._rest(False))
+        self.engine.call_later(LOOK_AGAIN, lambda: self._rest(False))
         warn_once_about_descriptors()
 
 

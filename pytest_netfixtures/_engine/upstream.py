@@ -17,7 +17,7 @@ from typing import Any
 
 from .loop import Engine, Timer
 from .poller import WRITE
-from .ports import OUT_OF_DESCRIPTORS, warn_once_about_descriptors
+from .ports import LOOK_AGAIN, OUT_OF_DESCRIPTORS, warn_once_about_descriptors
 from .sockets import tune
 
 __all__ = ["CONNECT_SECONDS", "Dial", "address_of", "check_upstream"]
@@ -127,7 +127,7 @@ class Dial:
 
     def _without_socket(self, problem: OSError, address: Any) -> None:
         if problem.errno in OUT_OF_DESCRIPTORS:
-            self._engine.when_closed.append(self._next)
+            self._engine.call_later(LOOK_AGAIN, self._next)
             warn_once_about_descriptors()
         else:
             self._refuse(problem.errno or 0, address)
