@@ -197,11 +197,11 @@ def _runs_in_threads(config: pytest.Config) -> bool:
     return str(config.getoption("parallel_threads", None) or 1) != "1"
 
 
-def header(settings: Settings) -> str | None:
+def header(settings: Settings, here: Path) -> str | None:
     """The line of pytest's header, or None when nothing is on."""
     parts = []
     if settings.capture:
-        parts.append(f"capture of {settings.keep} tests into {_shown(settings.directory)}")
+        parts.append(f"capture of {settings.keep} tests into {as_typed(settings.directory, here)}")
     if settings.seed or settings.seed_drawn:
         parts.append(f"seed {settings.seed}" + (" (drawn)" if settings.seed_drawn else ""))
     if settings.threads:
@@ -209,12 +209,12 @@ def header(settings: Settings) -> str | None:
     return "netfixtures: " + "; ".join(parts) if parts else None
 
 
-def _shown(directory: Path) -> str:
-    """The directory as a user would type it."""
+def as_typed(path: Path, here: Path) -> str:
+    """A path as a user would type it, who called pytest in `here`."""
     try:
-        return str(directory.relative_to(Path.cwd()))
+        return str(path.relative_to(here))
     except ValueError:
-        return str(directory)
+        return str(path)
 
 
 def repeatable(settings: Settings) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_netfixtures._capture import Capture, file_name
-from pytest_netfixtures._options import repeatable, settings_of
+from pytest_netfixtures._options import as_typed, repeatable, settings_of
 from pytest_netfixtures._run import Run
 from pytest_netfixtures._session import session_of
 from pytest_netfixtures._stash import ATTEMPTS, RUN
@@ -53,7 +54,7 @@ def _note(run: Run, report: pytest.TestReport) -> None:
 
 
 def _show(item: pytest.Item, run: Run, report: pytest.TestReport) -> None:
-    lines = _file_lines(run)
+    lines = _file_lines(run, item.config.invocation_params.dir)
     if run.settings.report != "off":
         lines += _conversations(run)
     if run.capture is not None and run.capture.error is None:
@@ -67,7 +68,7 @@ def _title(report: pytest.TestReport) -> str:
     return f"{TITLE} teardown" if report.when == "teardown" else TITLE
 
 
-def _file_lines(run: Run) -> list[str]:
+def _file_lines(run: Run, here: Path) -> list[str]:
     if run.capture is None:
         lines = (
             ["run with --net-capture for a file that Wireshark opens"] if run.settings.report != "off" else []
@@ -75,13 +76,14 @@ def _file_lines(run: Run) -> list[str]:
     elif run.capture.error is not None:
         lines = [run.capture.error]
     else:
-        lines = [f"capture: {run.capture.path}", _wireshark(run, run.capture)]
+        path = as_typed(run.capture.path, here)
+        lines = [f"capture: {path}", _wireshark(run, run.capture, path)]
     again = repeatable(run.settings)
     return [*lines, f"repeat with {again}"] if again else lines
 
 
-def _wireshark(run: Run, capture: Capture) -> str:
-    command = f"wireshark -r {shlex.quote(str(capture.path))}"
+def _wireshark(run: Run, capture: Capture, path: str) -> str:
+    command = f"wireshark -r {shlex.quote(path)}"
     stream = _stream(run, capture)
     return f"{command} -Y {shlex.quote(stream)}" if stream else command
 
@@ -178,7 +180,8 @@ def add_to_crash(crashitem: str, report: Any, config: pytest.Config) -> None:
     settings = settings_of(config)
     path = settings.directory / file_name(crashitem)
     if settings.capture and path.is_file():
-        text = f"capture: {path}\nwireshark -r {shlex.quote(str(path))}"
+        typed = as_typed(path, config.invocation_params.dir)
+        text = f"capture: {typed}\nwireshark -r {shlex.quote(typed)}"
         report.sections.append((TITLE, text))
 
 

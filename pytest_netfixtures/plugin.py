@@ -101,7 +101,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
         return None
     from pytest_netfixtures._options import header
 
-    return header(config.stash[SETTINGS])
+    return header(config.stash[SETTINGS], config.invocation_params.dir)
 
 
 @pytest.hookimpl(tryfirst=True)

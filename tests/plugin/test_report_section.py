@@ -37,7 +37,7 @@ def test_with_a_capture_it_names_the_file_and_the_ready_command(suite: Suite) ->
     suite.write(CUT)
     result = suite.run("--net-capture")
     (name,) = suite.files()
-    path = suite.captures / name
+    path = (suite.captures / name).relative_to(suite.path)
     result.stdout.fnmatch_lines(
         [f"*- {TITLE} -*", f"capture: {path}", f"wireshark -r {path} -Y 'tcp.stream eq ?'"]
     )
@@ -46,7 +46,7 @@ def test_with_a_capture_it_names_the_file_and_the_ready_command(suite: Suite) ->
 def test_a_path_with_blanks_is_quoted(suite: Suite) -> None:
     suite.write(CUT)
     suite.run("--net-capture-dir=my files", "--net-capture").stdout.fnmatch_lines(
-        [f"wireshark -r '{suite.path}/my files/*.pcapng' -Y *"]
+        ["wireshark -r 'my files/*.pcapng' -Y *"]
     )
 
 
