@@ -82,7 +82,7 @@ def test_a_fault_that_holds_up_everything_is_named() -> None:
             assert take(client, 1) == b"x"
             (note,) = proxy.connections[0].notes
             assert "dawdles" in note
-            assert "0.6 s" in note
+            assert float(note.split("took ")[1].split(" s")[0]) >= 0.6
 
 
 @pytest.mark.parametrize(
