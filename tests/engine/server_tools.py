@@ -5,6 +5,7 @@ It judges nothing. Every client has a timeout, so that a test that is wrong ends
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -23,6 +24,7 @@ __all__ = [
     "leave_by_reset",
     "pattern",
     "pouring",
+    "quiet_port",
     "read_all",
     "small_client",
     "taken_error",
@@ -65,6 +67,11 @@ def dialogue(lab: NetLab, host: str = "127.0.0.1") -> Iterator[tuple[socket.sock
     server = lab.tcp_server(host=host)
     with connect(server) as client:
         yield client, server.accept()
+
+
+def quiet_port() -> int:
+    """A port that the kernel gives to nobody by itself (it begins at 32768), and no other process of this run either."""
+    return 10_000 + os.getpid() % 20_000
 
 
 def read_all(client: socket.socket) -> bytes:

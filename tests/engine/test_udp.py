@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from engine.server_tools import HOSTS, taken_error, udp_client
+from engine.server_tools import HOSTS, quiet_port, taken_error, udp_client
 
 from pytest_netfixtures import Later, NetLab, ServerError
 
@@ -344,6 +344,6 @@ def test_ports_of_responders_are_exclusive(lab: NetLab) -> None:
 
 
 def test_udp_and_tcp_share_a_number(lab: NetLab) -> None:
-    udp = lab.udp_responder()
+    udp = lab.udp_responder(port=quiet_port())
     tcp = lab.tcp_echo(port=udp.port)
     assert tcp.address == udp.address

@@ -14,6 +14,7 @@ import dns.query
 import dns.resolver
 import dns.rrset
 import pytest
+from engine.server_tools import quiet_port
 
 from pytest_netfixtures import Later, NetLab, UdpResponder
 
@@ -101,7 +102,7 @@ def test_a_truncated_answer_is_asked_for_again_over_tcp_on_the_same_port(lab: Ne
         response.flags |= dns.flags.TC
         return response.to_wire()
 
-    udp = lab.udp_responder(truncated)
+    udp = lab.udp_responder(truncated, port=quiet_port())
     tcp = lab.tcp_server(
         lambda connection: connection.send(
             reply(connection.recv_exactly(int.from_bytes(connection.recv_exactly(2), "big"))).to_wire(
