@@ -48,7 +48,7 @@ class HandlerThread:
             self.connection.close()
 
     def _client_left(self, error: Exception) -> None:
-        self._scope.note(f"the handler of {self.connection!r} ended: {error}", self.connection.id)
+        self._scope.note(f"the client left its handler with {type(error).__name__}", self.connection.id)
         if self._strict and not self.connection.released:
             self._scope.fail(error)
 
