@@ -57,7 +57,9 @@ class Listener:
         self.engine.journal.touch()
 
     def ends(self) -> list[tuple[object, ...]]:
-        return [what for what in self.told if what[0] in ("peer ended", "we ended")]
+        """What was told of ends; under the lock, so that whoever has seen an end finds it here."""
+        with self.engine.journal.lock:
+            return [what for what in self.told if what[0] in ("peer ended", "we ended")]
 
     def wait(self, *what: object) -> None:
         assert self.engine.journal.wait(lambda: what in self.told, 10), self.told[-5:]

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from engine.proxy_tools import connect, read_to_end, take
+from engine.proxy_tools import connect, entries, read_to_end, take
 
 from pytest_netfixtures import Delay, NetLab, narrow
 from pytest_netfixtures._engine.tcp_proxy import TcpProxy
+from pytest_netfixtures._wire.entries import Delivered
 from pytest_netfixtures._wire.events import Data, Event, Opened, Wake
 from pytest_netfixtures._wire.seen import Seen
 
@@ -170,8 +171,8 @@ def test_a_fault_may_act_without_input() -> None:
         proxy = lab.tcp_proxy(lab.tcp_server(), to_client=ticks)
         with connect(proxy) as client:
             assert take(client, 15) == b"tick tick tick "
-            times = [event.at for event in proxy.traffic.to_client.events if event.kind == "delivered"]
-            assert times[2] - times[0] >= 0.01
+            dues = [entry.due for entry in entries(lab, Delivered) if entry.direction == "to_client"]
+            assert dues[2] - dues[0] == pytest.approx(0.01)
 
 
 def test_a_fault_that_wakes_for_ever_ends_with_its_proxy() -> None:
