@@ -48,8 +48,11 @@ class HandlerThread:
             self.connection.close()
 
     def _client_left(self, error: Exception) -> None:
-        self._scope.note(f"the client left its handler with {type(error).__name__}", self.connection.id)
-        if self._strict and not self.connection.released:
+        if self.connection.released:
+            return  # the test has ended, or stopped the server: no client has left
+        who = "its server ended it and left" if self.connection.gone else "the client left"
+        self._scope.note(f"{who} its handler with {type(error).__name__}", self.connection.id)
+        if self._strict:
             self._scope.fail(error)
 
 

@@ -177,6 +177,16 @@ def test_a_client_that_leaves_is_noted_and_no_error(
     assert lab.errors() == []
 
 
+def test_a_cut_under_a_handler_is_told_as_what_it_is(lab: NetLab) -> None:
+    server = lab.tcp_server(receives)
+    with connect(server) as client:
+        lab.wait_for(lambda: server.connections)
+        server.cut()
+        assert read_all(client) == b""
+        lab.wait_for(lambda: server.connections[0].notes)
+    assert server.connections[0].notes == ("its server ended it and left its handler with ConnectionEnded",)
+
+
 @pytest.mark.parametrize("whole_lab", [False, True])
 def test_a_client_that_leaves_is_an_error_where_that_is_said(whole_lab: bool) -> None:
     with NetLab(strict=whole_lab) as lab:
@@ -230,6 +240,7 @@ def test_whatever_a_handler_waits_for_it_is_released(
         lab.close()
         assert not server._threads[0].thread.is_alive()
         assert lab.errors() == []
+        assert server.connections[0].notes == ()
         client.close()
 
 
