@@ -51,7 +51,8 @@ class HandlerThread:
         if self.connection.released:
             return  # the test has ended, or stopped the server: no client has left
         who = "its server ended it and left" if self.connection.gone else "the client left"
-        self._scope.note(f"{who} its handler with {type(error).__name__}", self.connection.id)
+        why = str(error).removeprefix(f"{self.connection!r} ")
+        self._scope.note(f"{who} its handler: {why}", self.connection.id)
         if self._strict:
             self._scope.fail(error)
 
