@@ -124,6 +124,8 @@ class _Drawing:
         self.endpoints = {c.endpoint for c in shown}
         self.places = {c.address: c.endpoint for c in traffic.connections}
         self.upstreams = {self._upstream(c) for c in shown if c.upstream is not None}
+        self.proxies = {(c.upstream_peer, c.upstream): c.endpoint for c in shown if c.upstream is not None}
+        self.client_width = max((len(self._client(c)) for c in shown), default=len("client"))
         self.endpoint_width = max(map(len, map(_name, self.endpoints)), default=0)
         self.upstream_width = max(map(len, self.upstreams), default=0)
         self.number_width = max((len(f"#{c.number} ") for c in shown), default=0) if self.many else 0
@@ -137,7 +139,7 @@ class _Drawing:
             names.append(next(iter(self.upstreams)) if len(self.upstreams) == 1 else "upstream")
         widths = (max(self.endpoint_width, 8) if len(self.endpoints) != 1 else 0, 0)
         cells = "".join(f"     {name:<{width}}" for name, width in zip(names, widths, strict=False))
-        return f"{'time':>11}  {'':<{self.number_width}}client{cells}"
+        return f"{'time':>11}  {'':<{self.number_width}}{'client':<{self.client_width}}{cells}"
 
     def height(self, row: Row) -> int:
         """How many lines a row takes."""
@@ -159,7 +161,8 @@ class _Drawing:
 
     def _route(self, row: Row, c: Connection) -> str:
         arrow = "-->" if row.way == "to_server" else "<--"
-        client = f"client {arrow} " if "client" in row.legs else " " * 11
+        width = self.client_width
+        client = f"{self._client(c):<{width}} {arrow} " if "client" in row.legs else " " * (width + 5)
         server = f" {arrow} {self._upstream(c)}" if "server" in row.legs else ""
         width = self.upstream_width + 5 if self.upstreams else 0
         return f"{client}{_name(c.endpoint):<{self.endpoint_width}}{server:<{width}}"
@@ -229,6 +232,10 @@ class _Drawing:
                 else masked(bytes(record), self.redact)
             )
         return self._masked[key]
+
+    def _client(self, c: Connection) -> str:
+        """Who opened this connection: a proxy of ours by its name."""
+        return _name(self.proxies.get((c.peer, c.address), "client"))
 
     def _upstream(self, c: Connection) -> str:
         address = c.upstream if c.upstream is not None else ""

@@ -44,13 +44,15 @@ MAX_NOTES = 100
 class Story:
     """Entries in order; in the middle of a long one only the faults are kept.
 
-    `left_out` entries are missing between `opening` and `closing`. `offset` in these entries is the place in the record.
+    `left_out` entries are missing between `opening` and `closing`; `gaps` says how many before each fault and, last,
+    before `closing`. `offset` in these entries is the place in the record.
     """
 
     opening: tuple[Entry, ...] = ()
     faults: tuple[Fired, ...] = ()
     closing: tuple[Entry, ...] = ()
     left_out: int = 0
+    gaps: tuple[int, ...] = (0,)
 
     def __iter__(self) -> Iterator[Entry]:
         yield from self.opening
@@ -89,8 +91,21 @@ class _Teller:
 
     def story(self) -> Story:
         missing = self.later - len(self.closing)
-        faults = tuple(entry for number, entry in self.fired if number < missing)
-        return Story(tuple(self.opening), faults, tuple(self.closing), missing - len(faults))
+        kept = [(number, entry) for number, entry in self.fired if number < missing]
+        left_out = missing - len(kept)
+        gaps = _gaps([number for number, _ in kept], left_out)
+        faults = tuple(entry for _, entry in kept)
+        return Story(tuple(self.opening), faults, tuple(self.closing), left_out, gaps)
+
+
+def _gaps(numbers: list[int], left_out: int) -> tuple[int, ...]:
+    """How many entries are missing before each of these and behind the last; never more than are missing in all."""
+    gaps: list[int] = []
+    before = -1
+    for number in numbers:
+        gaps.append(min(max(number - before - 1, 0), left_out - sum(gaps)))
+        before = number
+    return (*gaps, left_out - sum(gaps))
 
 
 class _Log:

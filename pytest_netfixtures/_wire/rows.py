@@ -7,13 +7,15 @@ our proxy in front of it sees too is told once, by the proxy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal
 
 from .entries import (
     Delivered,
     Direction,
+    Entry,
     Fired,
     LegEnded,
     LegFailed,
@@ -74,12 +76,23 @@ class Row:
 def rows(story: Story, traffic: Traffic) -> list[Row]:
     """The rows of a story about these connections."""
     teller = _Rows(traffic)
-    for part in (story.opening, story.faults, story.closing):
-        if part is story.faults and story.left_out:
-            teller.rows.append(Row(0.0, entries=story.left_out))
-        for entry in part:
+    for entry in _in_order(story):
+        if isinstance(entry, int):
+            teller.rows.append(Row(0.0, entries=entry))
+        else:
             teller.tell(entry)
     return [row for row in teller.rows if row.told]
+
+
+def _in_order(story: Story) -> Iterator[Entry | int]:
+    """The entries, and where some are missing their number."""
+    yield from story.opening
+    for missing, fault in zip_longest(story.gaps, story.faults):
+        if missing:
+            yield missing
+        if fault is not None:
+            yield fault
+    yield from story.closing
 
 
 def behind_our_proxy(traffic: Traffic) -> set[int]:

@@ -260,7 +260,9 @@ def test_a_server_of_ours_behind_our_proxy_is_told_once_and_by_name() -> None:
 def test_a_proxy_behind_our_proxy_is_told_too() -> None:
     tape = Tape(endpoint="outer").proxy(server=PROXY)
     Tape(tape.recorder, 2, endpoint="inner").opened(client=OURS, server=PROXY).connecting()
-    assert any("inner --> " in line for line in lines(tape))
+    told = [line.replace(" ", "") for line in lines(tape)]
+    assert told[0].startswith("#1client-->outer-->inner")
+    assert told[1].startswith("#2outer-->inner"), "the client of the inner one is our own proxy"
 
 
 def test_secrets_are_masked_across_chunks_and_around_the_cut() -> None:
@@ -330,6 +332,20 @@ def test_what_a_story_left_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> No
     for number in range(10):
         tape.marked(str(number))
     assert lines(tape) == ["--- 0 ---", "--- 1 ---", "... 6 more ...", "--- 8 ---", "--- 9 ---"]
+
+
+def test_what_is_missing_is_counted_on_both_sides_of_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_room, "STORY_OPENING", 2)
+    monkeypatch.setattr(recorder_room, "STORY_CLOSING", 1)
+    tape = Tape().proxy()
+    for number in range(9):
+        tape.marked(str(number))
+        if number == 2:
+            tape.fired("to_client", "Stall()", "held from byte 0", 0)
+    told = lines(tape)
+    place = next(n for n, line in enumerate(told) if "***" in line)
+    assert told[place - 1] == "... 4 more ..."
+    assert told[-2:] == ["... 5 more ...", "--- 8 ---"]
 
 
 def test_long_names_keep_to_their_columns() -> None:
