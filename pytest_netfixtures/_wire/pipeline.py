@@ -65,10 +65,12 @@ class Stage:
     """A fault's place in the row of one direction of one connection.
 
     A stage whose fault is lifted (`gone`) lets everything through, and stays in the row as long as what it let out is
-    still on its way: later bytes must not overtake it.
+    still on its way: later bytes must not overtake it. Nor do they overtake what was on its way (until `ahead`) when the
+    fault was added; only an end that the fault makes itself does not wait for that.
     """
 
     __slots__ = (
+        "ahead",
         "armed",
         "base",
         "code",
@@ -88,7 +90,7 @@ class Stage:
         self.base = base
         self.held: deque[tuple[Event, tuple[str, ...]]] = deque()
         self.held_bytes = 0
-        self.last_at = -NEVER
+        self.last_at = self.ahead = -NEVER
         self.end: Fin | Rst | None = None
         self.gone = False
         self.code = code_of(armed.fault)
@@ -145,7 +147,7 @@ class Stage:
     def _in_order(self, event: Event) -> Event | None:
         if isinstance(event, Datagram):
             return event
-        at = max(event.at, self.last_at)
+        at = max(event.at, self.last_at, -NEVER if isinstance(event, (Fin, Rst)) else self.ahead)
         if self.end is not None and at >= self.end.at and not self._resets_the_rest(event):
             return None
         event = event if at == event.at else event.moved(at)
@@ -165,7 +167,7 @@ class Stage:
         held, self.held, self.held_bytes = self.held, deque(), 0
         for event, faults in held:
             at = now if event.at == NEVER else max(now, event.at)
-            outs += self._ordered([event.moved(at)], faults)
+            outs += self._ordered([event.moved(max(at, self.ahead))], faults)
         self.gone = not self.seen.stays
         return outs
 
@@ -255,7 +257,11 @@ class Pipeline:
     def add(self, armed: Armed, now: float) -> list[Out]:
         """Add a fault to a connection that is open already."""
         self._sweep(now)
-        return _wakes_last(self._poke(self.arm(armed), Opened(now)))
+        stages = [stage for stage in self.rows[armed.direction] if isinstance(stage, Stage)]
+        latest = max((stage.last_at for stage in stages), default=-NEVER)
+        added = self.arm(armed)
+        added.ahead = latest
+        return _wakes_last(self._poke(added, Opened(now)))
 
     def wake(self, stage: Stage, at: float) -> list[Out]:
         """Bring a `Wake` back to the fault that yielded it."""

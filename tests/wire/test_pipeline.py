@@ -244,6 +244,21 @@ def test_an_added_fault_ends_the_stream_now_whatever_is_still_on_its_way() -> No
     assert wire.delivered() == b""
 
 
+def test_what_a_late_fault_held_does_not_overtake_what_was_on_its_way_before_it() -> None:
+    wire = row(Delay(1)).give(Data(0.0, b"a"))
+    late = wire.add(Stall(), 0.25)
+    wire.give(Data(0.5, b"b")).give(Fin(0.5)).lift(late, 0.75)
+    assert wire.run().got[TO_CLIENT] == [(1.0, b"a"), (1.0, b"b")]
+    assert wire.end[TO_CLIENT] == Fin(1.0)
+
+
+def test_an_end_that_a_late_fault_makes_does_not_wait_for_what_is_on_its_way() -> None:
+    wire = row(Delay(1)).give(Data(0.0, b"a"))
+    wire.add(Reset(), 0.25)
+    assert wire.run().delivered() == b""
+    assert wire.end[TO_CLIENT] == Rst(0.25, whole=True)
+
+
 def test_a_lifted_fault_is_forgotten_when_what_it_let_out_has_arrived() -> None:
     wire = row()
     for at in range(50):
