@@ -2,6 +2,7 @@
 
 Law: every message has three parts: what happened, what was expected, what to do. This file raises nothing itself.
 Every class takes its message as the only argument, so that all of them pickle (pytest-xdist sends them between processes).
+Where two errors meet, the second is hung at the end of the first one's chain, where tracebacks show both.
 """
 
 from __future__ import annotations
@@ -52,3 +53,22 @@ class FaultNeverFired(UserWarning):
 
 for _name in __all__:
     globals()[_name].__module__ = "pytest_netfixtures"  # reports name them as users import them
+
+
+def append(error: BaseException, other: BaseException) -> None:
+    """Hang `other` at the end of the chain that Python and pytest print for `error`."""
+    chain = _chain(error)
+    if {id(link) for link in chain} & {id(link) for link in _chain(other)}:
+        return
+    last = chain[-1]
+    last.__context__ = other
+    last.__suppress_context__ = False
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and all(link is not seen for seen in chain):
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return chain

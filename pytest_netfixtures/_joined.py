@@ -13,6 +13,10 @@ from types import TracebackType
 
 import pytest
 
+from pytest_netfixtures._errors import append
+
+__all__ = ["append", "is_verdict", "joined"]
+
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -36,25 +40,6 @@ def joined(errors: Iterable[BaseException]) -> BaseException | None:
     for error in found[1:]:
         append(found[0], error)
     return found[0] if found else None
-
-
-def append(error: BaseException, other: BaseException) -> None:
-    """Hang `other` at the end of the chain that pytest prints for `error`."""
-    chain = _chain(error)
-    if {id(link) for link in chain} & {id(link) for link in _chain(other)}:
-        return
-    last = chain[-1]
-    last.__context__ = other
-    last.__suppress_context__ = False
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and all(link is not seen for seen in chain):
-        chain.append(link)
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    return chain
 
 
 def _seen_by_users(error: BaseException) -> BaseException:

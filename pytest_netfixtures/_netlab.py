@@ -16,7 +16,7 @@ from ._engine.scope import Scope
 from ._engine.servers import DeafServer, TcpEcho, TcpServer
 from ._engine.tcp_proxy import Faults, TcpProxy
 from ._engine.udp import Answers, UdpResponder
-from ._errors import SetupError
+from ._errors import SetupError, append
 from ._wire.checks import check_count, check_seconds
 from ._wire.entries import LegOpened
 from ._wire.recorder import Recorder
@@ -255,9 +255,13 @@ class NetLab:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        __tracebackhide__ = True
         self.close()
-        if error is None and (errors := self.errors()):
-            raise errors[0]
+        found = [*([error] if error is not None else []), *self.errors()]
+        for other in found[1:]:
+            append(found[0], other)
+        if error is None and found:
+            raise found[0]
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
