@@ -1,6 +1,6 @@
 """What came nearest to what was wanted, as text.
 
-Law: pure: bytes and connections in, text out. It waits for nothing.
+Law: pure: bytes and connections in, text out, with secrets masked. It waits for nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pytest_netfixtures._wire.entries import Direction
-from pytest_netfixtures._wire.render import escape, hexdump_diff, table
+from pytest_netfixtures._wire.render import DEFAULT_REDACTIONS, escape, hexdump_diff, masked, table
 from pytest_netfixtures._wire.traffic import Connection, Traffic
 
 __all__ = ["Pattern", "found_in", "nearest", "pieces", "shown", "summary"]
@@ -63,11 +63,13 @@ def nearest(
     best = max(places, key=lambda part: part.size, default=None)
     if best is None or not best.size:
         return []
-    there = best.data[best.offset : best.offset + len(pattern)]
+    there = slice(best.offset, best.offset + len(pattern))
+    safe = masked(best.data, DEFAULT_REDACTIONS)
     line = (
         f"nearest miss: the first {best.size} of {len(pattern)} bytes, at byte {best.offset} of {best.where}"
     )
-    return [line, "(left is what was expected, right is what is there)", *hexdump_diff(pattern, there)]
+    lines = hexdump_diff(best.data[there], pattern, safe[there])
+    return [line, "(left is what came, right what was expected)", *lines]
 
 
 def _longest_part(pattern: bytes, data: bytes, where: str) -> _Part:
@@ -86,7 +88,7 @@ def summary(
     lines = []
     for direction in directions:
         for connection in connections[:5]:
-            data = pieces(connection, direction, kind)
+            data = [masked(piece, DEFAULT_REDACTIONS) for piece in pieces(connection, direction, kind)[-1:]]
             text = escape(data[-1][-_SHOWN:]) if data else ""
             dots = "..." if data and len(data[-1]) > _SHOWN else ""
             lines.append(f'{kind} {direction} on connection {connection.number}: {dots}"{text}"')

@@ -7,8 +7,8 @@ strings differ, and `escape` makes bytes safe to print.
 from __future__ import annotations
 
 from .ladder import ladder
-from .redaction import DEFAULT_REDACTIONS
+from .redaction import DEFAULT_REDACTIONS, masked
 from .text import escape, hexdump_diff
 from .traffic import table
 
-__all__ = ["DEFAULT_REDACTIONS", "escape", "hexdump_diff", "ladder", "table"]
+__all__ = ["DEFAULT_REDACTIONS", "escape", "hexdump_diff", "ladder", "masked", "table"]

@@ -56,14 +56,16 @@ def clip(text: str, width: int) -> str:
     return f"{text[: width - 3 - half]}...{text[-half:]}"
 
 
-def hexdump_diff(left: bytes, right: bytes) -> list[str]:
+def hexdump_diff(left: bytes, right: bytes, shown: bytes | None = None) -> list[str]:
     """Lines that show where two byte strings differ first: offset, lengths, and 16 bytes a row around it.
 
-    Gives no lines for equal bytes. Example of a line: `left   00000000  2b 50 4f 4e  |+PON|`.
+    Gives no lines for equal bytes. `shown`, of the same length, is printed in place of `left`: its secrets masked.
+    Example of a line: `left   00000000  2b 50 4f 4e  |+PON|`.
     """
     if left == right:
         return []
     place = next(n for n, (a, b) in enumerate(zip_longest(left, right)) if a != b)
+    left = left if shown is None else shown
     first = max(place // _ROW - 1, 0) * _ROW
     rows = [
         line for start in range(first, first + 3 * _ROW, _ROW) for line in _rows(left, right, start, place)

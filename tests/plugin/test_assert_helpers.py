@@ -123,6 +123,27 @@ def test_a_failure_shows_the_nearest_miss_and_what_came(echo: TcpEcho) -> None:
     assert str(echo.traffic) in text
 
 
+def test_a_failure_says_which_side_is_which(echo: TcpEcho) -> None:
+    ask(echo.address, b"PONG")
+    with pytest.raises(WaitTimeout) as caught:
+        assert_sent(echo, to_server=b"PING", within=0.01)
+    text = str(caught.value)
+    assert "left is what came, right what was expected" in text
+    assert re.search(r"left .*\|PONG\|", text) and re.search(r"right .*\|PING\|", text)
+
+
+@pytest.mark.parametrize(
+    "expected", [b"POST /", b"Authorization: Basic other", b"Authorization: Basic c2VjX"]
+)
+def test_a_failure_shows_no_secret_that_came(echo: TcpEcho, expected: bytes) -> None:
+    ask(echo.address, b"GET / HTTP/1.1\r\nAuthorization: Basic c2VjcmV0\r\n\r\n")
+    with pytest.raises(WaitTimeout) as caught:
+        assert_sent(echo, to_server=expected, within=0.01)
+    text = str(caught.value)
+    assert "cmV0" not in text and b"cmV0".hex(" ") not in text
+    assert "Authorization: Basic ********" in text
+
+
 def test_a_failure_survives_the_way_between_processes(echo: TcpEcho) -> None:
     with pytest.raises(WaitTimeout) as caught:
         assert_sent(echo, to_server=b"x", within=0.01)
