@@ -460,9 +460,9 @@ def test_timeouts_are_those_of_a_socket(lab: NetLab) -> None:
         assert connection.gettimeout() == 0.05
         with pytest.raises(TimeoutError, match=r"got nothing in 0\.05 s; expected at least one byte"):
             connection.recv()
+        connection.settimeout(None)
         client.sendall(b"x")
         assert connection.recv() == b"x"
-        connection.settimeout(None)
         client.close()
         assert connection.recv() == b""
 

@@ -58,7 +58,7 @@ def test_silence_is_asked_again(lab: NetLab) -> None:
         return None if len(asked) < 3 else reply(data).to_wire()
 
     assert addresses(lab.udp_responder(answer)) == ["192.0.2.7"]
-    assert len(asked) == 3
+    assert len(asked) >= 3
 
 
 def test_an_answer_that_comes_late_is_still_taken(lab: NetLab) -> None:
