@@ -279,6 +279,7 @@ class ServerConnection(Wants):
             except BlockingIOError:
                 return 0
             except OSError as error:
+                self._link.broken = True  # the kernel tells of a reset once, and it has told us
                 raise self._cannot_send(len(view), left=True) from error
             self._write_sent(TO_CLIENT, bytes(view[:count]))
             return count

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from engine.proxy_tools import MIB, pattern, reset, take
+from engine.proxy_tools import MIB, connect, pattern, reset, take
 
+from pytest_netfixtures import NetLab
+from pytest_netfixtures._engine.connection import ServerConnection
 from pytest_netfixtures._engine.link import Chunk, Link
 from pytest_netfixtures._engine.loop import Engine, current_engine
 from pytest_netfixtures._engine.sockets import not_sent, tune
@@ -248,3 +250,17 @@ def test_a_timer_of_a_lingering_reset_is_forgotten_with_its_link() -> None:
         link.engine.call(link.abandon)
         assert timer.cancelled
         assert peer.recv(1)
+
+
+def test_a_reset_that_a_handlers_send_met_first_is_told_as_a_reset() -> None:
+    def pour(conn: ServerConnection) -> None:
+        while True:
+            conn.send(bytes(10_000))
+
+    with NetLab() as lab:
+        server = lab.tcp_server(pour)
+        for _ in range(100):
+            with connect(server) as client:
+                assert client.recv(100)
+                reset(client)
+        lab.wait_for(lambda: [c.ended["client"] for c in server.connections] == ["RST"] * 100)
