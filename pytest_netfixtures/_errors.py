@@ -7,6 +7,8 @@ Where two errors meet, the second is hung at the end of the first one's chain, w
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "CaptureIncomplete",
     "CaptureUnavailable",
@@ -53,6 +55,14 @@ class FaultNeverFired(UserWarning):
 
 for _name in __all__:
     globals()[_name].__module__ = "pytest_netfixtures"  # reports name them as users import them
+
+
+def is_for_the_user(info: Any) -> bool:
+    """Whether an error (as pytest's ExceptionInfo) is about a call of the user's, so that tracebacks may end there.
+
+    Rooms that check arguments or wait say `__tracebackhide__ = is_for_the_user`; `--full-trace` shows their frames.
+    """
+    return isinstance(info.value, (TypeError, ValueError, NetlabError, AssertionError))
 
 
 def append(error: BaseException, other: BaseException) -> None:

@@ -16,13 +16,15 @@ from ._engine.scope import Scope
 from ._engine.servers import DeafServer, TcpEcho, TcpServer
 from ._engine.tcp_proxy import Faults, TcpProxy
 from ._engine.udp import Answers, UdpResponder
-from ._errors import SetupError, append
+from ._errors import SetupError, append, is_for_the_user
 from ._wire.checks import check_count, check_seconds
 from ._wire.entries import LegOpened
 from ._wire.recorder import Recorder
 from ._wire.traffic import Traffic
 
 __all__ = ["NetLab"]
+
+__tracebackhide__ = is_for_the_user
 
 
 class _Closed(Protocol):

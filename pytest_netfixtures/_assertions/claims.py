@@ -13,9 +13,11 @@ from typing import Any
 
 from pytest_netfixtures._assertions.places import Place
 from pytest_netfixtures._engine.waiting import refuse_to_block
-from pytest_netfixtures._errors import WaitTimeout
+from pytest_netfixtures._errors import WaitTimeout, is_for_the_user
 
 __all__ = ["Claim", "check"]
+
+__tracebackhide__ = is_for_the_user
 
 
 @dataclass(frozen=True)

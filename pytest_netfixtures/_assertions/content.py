@@ -11,11 +11,13 @@ from typing import Any, Literal, TypeAlias
 from pytest_netfixtures._assertions.claims import Claim
 from pytest_netfixtures._assertions.misses import Pattern, found_in, nearest, pieces, shown, summary
 from pytest_netfixtures._assertions.places import Place, Where, place_of
-from pytest_netfixtures._errors import CaptureIncomplete
+from pytest_netfixtures._errors import CaptureIncomplete, is_for_the_user
 from pytest_netfixtures._wire.entries import Direction
 from pytest_netfixtures._wire.traffic import Connection
 
 __all__ = ["contained"]
+
+__tracebackhide__ = is_for_the_user
 
 Kind: TypeAlias = Literal["sent", "delivered"]
 

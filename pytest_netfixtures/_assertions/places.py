@@ -12,10 +12,13 @@ from typing import Any, TypeAlias
 from pytest_netfixtures._capture import Capture
 from pytest_netfixtures._engine.connection import ServerConnection
 from pytest_netfixtures._engine.loop import current_engine
+from pytest_netfixtures._errors import is_for_the_user
 from pytest_netfixtures._netlab import NetLab
 from pytest_netfixtures._wire.traffic import Connection, Traffic
 
 __all__ = ["Place", "Where", "place_of"]
+
+__tracebackhide__ = is_for_the_user
 
 Where: TypeAlias = Any
 """A server or proxy, a connection of its traffic or the one that a handler has, a capture, or a NetLab."""

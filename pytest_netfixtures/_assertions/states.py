@@ -11,9 +11,12 @@ from typing import Any
 from pytest_netfixtures._assertions.claims import Claim
 from pytest_netfixtures._assertions.misses import summary
 from pytest_netfixtures._assertions.places import Place, Where, place_of
+from pytest_netfixtures._errors import is_for_the_user
 from pytest_netfixtures._wire.entries import Side
 
 __all__ = ["closed", "connected", "fired", "listen"]
+
+__tracebackhide__ = is_for_the_user
 
 
 def connected(where: Where, n: Any) -> Claim:

@@ -10,6 +10,7 @@ import _socket
 from collections.abc import Callable
 from typing import Protocol
 
+from .._errors import is_for_the_user
 from .._wire.entries import Address, LegOpened
 from .._wire.traffic import Connection, Traffic
 from .place import Place
@@ -17,6 +18,8 @@ from .ports import Listener, Port
 from .scope import Scope
 
 __all__ = ["Live", "TcpEndpoint", "Undo"]
+
+__tracebackhide__ = is_for_the_user
 
 
 class Live(Protocol):

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .._errors import NetlabError
+from .._errors import NetlabError, is_for_the_user
 
 __all__ = ["beside_the_loop", "in_event_loop", "refuse_to_block"]
+
+__tracebackhide__ = is_for_the_user
 
 T = TypeVar("T")
 

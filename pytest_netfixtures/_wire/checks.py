@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 from numbers import Real
 
+from .._errors import is_for_the_user
+
 __all__ = ["check_choice", "check_count", "check_flag", "check_seconds"]
+
+__tracebackhide__ = is_for_the_user
 
 
 def check_seconds(field: str, value: object, *, positive: bool = False) -> None:

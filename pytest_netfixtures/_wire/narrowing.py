@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .._errors import is_for_the_user
 from .checks import check_choice, check_count
 from .effect import changed, is_signal, traffic_of
 from .entries import DIRECTIONS, Direction
@@ -18,6 +19,8 @@ from .scanner import Pattern, Scanner, check_pattern, code_of_pattern
 from .seen import Fault, Seen, apply, code_of
 
 __all__ = ["Custom", "Narrowable", "check_fault", "faults_of", "is_optional", "narrow"]
+
+__tracebackhide__ = is_for_the_user
 
 
 class Narrowable:

@@ -11,9 +11,11 @@ from array import array
 from collections.abc import Iterator
 from typing import Any, NoReturn, SupportsIndex, TypeAlias
 
-from .._errors import CaptureIncomplete
+from .._errors import CaptureIncomplete, is_for_the_user
 
 __all__ = ["MAX_EVENTS", "Budget", "CutBytes", "CutDatagrams", "Datagrams", "Extent", "Record"]
+
+__tracebackhide__ = is_for_the_user
 
 MAX_EVENTS = 1_000_000
 """So many events of a record are kept with their times (16 bytes each); later ones are counted."""

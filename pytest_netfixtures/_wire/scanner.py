@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from .._errors import is_for_the_user
 from .checks import check_count
 from .events import Data, Datagram
 
 __all__ = ["Pattern", "Scanner", "check_pattern", "code_of_pattern"]
+
+__tracebackhide__ = is_for_the_user
 
 Pattern: TypeAlias = "bytes | re.Pattern[bytes]"
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .._errors import is_for_the_user
 from .checks import check_count, check_flag, check_seconds
 from .effect import is_signal
 from .events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst
@@ -18,6 +19,8 @@ from .narrowing import Narrowable
 from .seen import Seen
 
 __all__ = ["Delay", "Drop", "HalfClose", "Reset", "Slice", "Stall", "Truncate"]
+
+__tracebackhide__ = is_for_the_user
 
 
 @dataclass(frozen=True, repr=False)

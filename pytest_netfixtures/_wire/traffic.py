@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from .._errors import is_for_the_user
 from .entries import Address, Direction, How, Side
 from .record import Extent
 
 __all__ = ["Connection", "Flow", "FlowEvent", "Traffic", "address_text", "table"]
+
+__tracebackhide__ = is_for_the_user
 
 
 class FlowEvent(NamedTuple):

@@ -1,0 +1,39 @@
+"""A wrong call is shown where it was made: the traceback of our own errors ends in the user's line."""
+
+from __future__ import annotations
+
+import pytest
+from .conftest import Suite
+
+WRONG = {
+    "Delay(-1)": "ValueError: seconds is -1",
+    "Reset().when('GET')": "TypeError: pattern is 'GET'",
+    "Reset().on_connections(0)": "ValueError: on_connections is 0",
+    "netlab.wait_for(5)": "TypeError: condition is 5",
+    "netlab.tcp_echo().traffic.to_server": "ValueError: traffic.to_server needs exactly one connection",
+    "assert_sent(5, to_server=b'x')": "TypeError: where is 5",
+    "assert_sent(netlab.tcp_echo())": "ValueError: neither to_server nor to_client is given",
+}
+
+
+@pytest.mark.parametrize("call", WRONG)
+def test_the_traceback_of_a_wrong_call_ends_in_the_users_line(suite: Suite, call: str) -> None:
+    suite.write(f"def test_wrong(netlab):\n    {call}\n")
+    output = suite.run("--tb=short").stdout.str()
+    assert WRONG[call] in output
+    assert "pytest_netfixtures/_" not in output and "???" not in output
+
+
+def test_the_frames_are_there_for_who_asks(suite: Suite) -> None:
+    suite.write("def test_wrong(netlab):\n    Delay(-1)\n")
+    assert "pytest_netfixtures/_" in suite.run("--tb=short", "--full-trace").stdout.str()
+
+
+def test_a_wait_that_would_stop_the_loop_is_shown_where_it_stands(suite: Suite) -> None:
+    suite.write(
+        "import asyncio\n\n"
+        "async def wrong(netlab):\n    netlab.wait_for(lambda: False)\n\n"
+        "def test_wrong(netlab):\n    asyncio.run(wrong(netlab))\n"
+    )
+    output = suite.run("--tb=short").stdout.str()
+    assert "await wait_for_async(...)" in output and "pytest_netfixtures/_" not in output
