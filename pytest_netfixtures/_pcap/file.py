@@ -69,6 +69,8 @@ class CaptureFile:
         if self._fd >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self.size)
+        if not self.size:
+            self.remove()  # an empty file is no capture, and some readers refuse it
 
     def close(self) -> None:
         """Gives the file and its lock back."""
@@ -110,8 +112,9 @@ def _write_all(fd: int, block: bytes, offset: int) -> None:
 
 def _message(path: Path, size: int, problem: BaseException) -> str:
     reason = getattr(problem, "strerror", None) or f"{type(problem).__name__}: {problem}"
+    where, rest = (f" after byte {size}", "; what is in it so far can be read") if size else ("", "")
     return (
-        f"the capture {path} could not be written after byte {size}: {reason}. "
-        f"Expected a regular file in a writable directory with free space; what is in it so far can be read. "
+        f"the capture {path} could not be written{where}: {reason}. "
+        f"Expected a regular file in a writable directory with free space{rest}. "
         f"Free some space, or choose another place with --net-capture-dir."
     )
