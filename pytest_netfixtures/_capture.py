@@ -142,6 +142,11 @@ class Capture:
         """A phase of the test begins."""
         self._write(text)
 
+    @property
+    def left_out(self) -> int:
+        """Packets that are not in the file, because it is as long as it may be."""
+        return self._tap.left_out
+
     def stream_of(self, connection: int, leg: Side) -> int | None:
         """The number of a leg in Wireshark."""
         return self._tap.stream_of(connection, leg)

@@ -77,9 +77,15 @@ def _file_lines(run: Run, here: Path) -> list[str]:
         lines = [run.capture.error]
     else:
         path = as_typed(run.capture.path, here)
-        lines = [f"capture: {path}", _wireshark(run, run.capture, path)]
+        lines = [f"capture: {path}{_cut(run.capture)}", _wireshark(run, run.capture, path)]
     again = repeatable(run.settings)
     return [*lines, f"repeat with {again}"] if again else lines
+
+
+def _cut(capture: Capture) -> str:
+    """A file that is as long as it may be does not show how the story goes on."""
+    missing = capture.left_out
+    return f" (at its limit: {missing} packets are not in it; see --net-capture-max-bytes)" if missing else ""
 
 
 def _wireshark(run: Run, capture: Capture, path: str) -> str:

@@ -47,6 +47,11 @@ class Book:
         self._left_out: list[int] = []
         self._bytes_left_out = self._rows_left_out = 0
 
+    @property
+    def left_out(self) -> int:
+        """Packets that are not in the file, because of the limit."""
+        return sum(self._left_out)
+
     def begin(self) -> None:
         """Makes the file with its section header; again: nothing happens."""
         if self._begun:
@@ -115,6 +120,6 @@ class Book:
         self._bytes_left_out += len(frame)
 
     def _say_what_is_missing(self) -> None:
-        text = rows.left_out(sum(self._left_out), self._bytes_left_out, self._rows_left_out)
+        text = rows.left_out(self.left_out, self._bytes_left_out, self._rows_left_out)
         fields = {"PRIORITY": WARNING, "SYSLOG_IDENTIFIER": "pytest-netfixtures", "MESSAGE": text}
         self.file.append(blocks.journal(self._last, fields))

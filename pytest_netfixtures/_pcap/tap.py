@@ -93,6 +93,11 @@ class Tap:
         return self._book.packets
 
     @property
+    def left_out(self) -> int:
+        """Packets that are not in the file, because it reached `max_bytes`."""
+        return self._book.left_out
+
+    @property
     def connections(self) -> int:
         """Connections with packets in the file; a proxy's two legs are one."""
         return self._legs.shown()

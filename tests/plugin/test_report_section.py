@@ -43,6 +43,14 @@ def test_with_a_capture_it_names_the_file_and_the_ready_command(suite: Suite) ->
     )
 
 
+def test_a_capture_that_reached_its_limit_says_how_much_is_not_in_it(suite: Suite) -> None:
+    suite.write("def test_long(tcp_echo):\n    assert ask(tcp_echo.address, b'x' * 9000) == b''\n")
+    result = suite.run("--net-capture", "--net-capture-max-bytes=4096")
+    result.stdout.fnmatch_lines(
+        ["capture: *.pcapng (at its limit: * packets are not in it; see --net-capture-max-bytes)"]
+    )
+
+
 def test_a_path_with_blanks_is_quoted(suite: Suite) -> None:
     suite.write(CUT)
     suite.run("--net-capture-dir=my files", "--net-capture").stdout.fnmatch_lines(
