@@ -16,9 +16,9 @@ from typing import NamedTuple, Protocol
 from .._wire.entries import How
 from .loop import Engine, Timer
 from .poller import BROKEN, ERROR, READ, WRITE
-from .sockets import not_sent, reset_on_close, tune
+from .sockets import not_sent, reset_on_close
 
-__all__ = ["Chunk", "Link", "Owner", "tune"]
+__all__ = ["Chunk", "Link", "Owner"]
 
 LONGEST_LINGER = 2.0
 """How long an RST waits for bytes before it that the peer does not take."""

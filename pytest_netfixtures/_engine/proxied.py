@@ -32,7 +32,8 @@ from .._wire.events import Data, Event, Fin, Rst, Wake
 from .._wire.pipeline import Armed, Fire, Out, Pipeline, opposite
 from .._wire.seen import code_of
 from .agenda import Agenda
-from .link import Chunk, Link, tune
+from .link import Chunk, Link
+from .sockets import tune
 from .upstream import Dial, address_of
 
 if TYPE_CHECKING:

@@ -15,11 +15,12 @@ from .._wire.entries import TO_SERVER, Address, Delivered, How
 from .connection import ServerConnection
 from .endpoint import Live, TcpEndpoint
 from .handlers import Handler, HandlerThread, check_function, join_all
-from .link import Chunk, Link, tune
+from .link import Chunk, Link
 from .owned import INBOX_BYTES, OwnConnection
 from .place import Place
 from .ports import Port
 from .scope import Scope
+from .sockets import tune
 
 __all__ = ["DeafServer", "TcpEcho", "TcpServer"]
 
