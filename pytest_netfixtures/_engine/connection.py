@@ -12,12 +12,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import IO, Any, TypeAlias, TypeVar
 
-from .._errors import ConnectionEnded
+from .._errors import ConnectionEnded, is_for_the_user
 from .._wire.checks import check_seconds
 from .._wire.entries import TO_CLIENT
 from .files import file_over
 from .waiting import beside_the_loop, refuse_to_block
 from .wants import Want, Wants
+
+__tracebackhide__ = is_for_the_user
 
 __all__ = ["ServerConnection"]
 

@@ -13,9 +13,11 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from .._errors import ConnectionEnded
+from .._errors import ConnectionEnded, is_for_the_user
 from .connection import ServerConnection
 from .scope import Scope
+
+__tracebackhide__ = is_for_the_user
 
 __all__ = ["JOIN_SECONDS", "Handler", "HandlerThread", "check_function", "join_all"]
 

@@ -13,10 +13,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from .._errors import SetupError
+from .._errors import SetupError, is_for_the_user
 from .._wire.checks import check_count
 from .loop import Engine
 from .poller import READ
+
+__tracebackhide__ = is_for_the_user
 
 __all__ = ["Listener", "Port", "family_of"]
 

@@ -10,13 +10,15 @@ import itertools
 import time
 from collections.abc import Callable
 
-from .._errors import WaitTimeout
+from .._errors import WaitTimeout, is_for_the_user
 from .._wire.checks import check_seconds
 from .._wire.entries import Marked, Noted
 from .._wire.traffic import Traffic
 from .journal import Book
 from .loop import Engine
 from .waiting import beside_the_loop, in_event_loop, refuse_to_block
+
+__tracebackhide__ = is_for_the_user
 
 __all__ = ["Scope"]
 
@@ -68,7 +70,9 @@ class Scope:
             self.book.write(Noted(time.monotonic(), connection, text))
 
     def mark(self, text: str) -> None:
-        """A moment of the test."""
+        """A moment of the test. Raises TypeError for anything but text."""
+        if not isinstance(text, str) or not text:
+            raise TypeError(f"text is {text!r}; expected what the row shall say, such as 'now the retry'")
         with self.book.lock:
             self.book.write(Marked(time.monotonic(), text))
 

@@ -9,7 +9,7 @@ import _socket
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from .._errors import ServerError
+from .._errors import ServerError, is_for_the_user
 from .._wire.checks import check_choice
 from .._wire.entries import TO_SERVER, Address, Delivered, How
 from .connection import ServerConnection
@@ -21,6 +21,8 @@ from .place import Place
 from .ports import Port
 from .scope import Scope
 from .sockets import tune
+
+__tracebackhide__ = is_for_the_user
 
 __all__ = ["DeafServer", "TcpEcho", "TcpServer"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 from collections.abc import Sequence
 
+from .._errors import is_for_the_user
 from .._wire.checks import check_choice, check_count
 from .._wire.entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Address, Direction
 from .._wire.narrowing import faults_of, is_optional
@@ -17,6 +18,8 @@ from .endpoint import Live, TcpEndpoint, Undo
 from .proxied import ProxiedConnection
 from .scope import Scope
 from .upstream import check_upstream
+
+__tracebackhide__ = is_for_the_user
 
 __all__ = ["Faults", "LiveFaults", "TcpProxy"]
 
@@ -71,7 +74,7 @@ class TcpProxy(TcpEndpoint):
 
     @upstream.setter
     def upstream(self, upstream: object) -> None:
-        check_upstream(upstream)
+        check_upstream(upstream, self)
         self._upstream = upstream
 
     @property
@@ -84,9 +87,14 @@ class TcpProxy(TcpEndpoint):
         """Faults for a block: `with proxy.fault(to_client=Stall()):`. Open connections meet them too.
 
         A fault is added last in its row, nearest the receiver; bytes already on their way do not meet it. At the end of
-        the block it is lifted.
+        the block it is lifted. Raises ValueError without a fault.
         """
-        return LiveFaults(self, _rows(to_server, to_client))
+        rows = _rows(to_server, to_client)
+        if not rows:
+            raise ValueError(
+                "fault() has no fault; expected one at least: write to_server=... or to_client=..."
+            )
+        return LiveFaults(self, rows)
 
     def set_faults(self, *, to_server: Faults = (), to_client: Faults = ()) -> None:
         """Replace all faults at once, on open connections too."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from .._errors import ServerError
+from .._errors import ServerError, is_for_the_user
 from .._wire.checks import check_seconds
 from .._wire.entries import TO_CLIENT, TO_SERVER, Address, Delivered, Direction, LegOpened, Sent
 from .._wire.traffic import Connection, Traffic
@@ -26,6 +26,8 @@ from .place import Place
 from .poller import READ
 from .ports import Port
 from .scope import Scope
+
+__tracebackhide__ = is_for_the_user
 
 __all__ = ["Answer", "Answers", "Later", "UdpResponder"]
 

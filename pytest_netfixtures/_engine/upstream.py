@@ -15,10 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from .._errors import is_for_the_user
 from .loop import Engine, Timer
 from .poller import WRITE
 from .ports import LOOK_AGAIN, OUT_OF_DESCRIPTORS, warn_once_about_descriptors
 from .sockets import tune
+
+__tracebackhide__ = is_for_the_user
 
 __all__ = ["CONNECT_SECONDS", "Dial", "address_of", "check_upstream"]
 
@@ -28,9 +31,13 @@ CONNECT_SECONDS = 5.0
 _EXPECTED = "expected a server or proxy of ours, ('127.0.0.1', 6379) or '127.0.0.1:6379'"
 
 
-def check_upstream(upstream: object) -> None:
-    """Raise TypeError or ValueError unless it is, or has, an address."""
+def check_upstream(upstream: object, proxy: object = None) -> None:
+    """Raise TypeError or ValueError unless it is, or has, an address of a TCP server that is not the proxy itself."""
     address_of(upstream)
+    if upstream is proxy:
+        raise ValueError(f"upstream is the proxy itself, {upstream!r}; {_EXPECTED}")
+    if getattr(upstream, "scheme", "tcp") == "udp":
+        raise ValueError(f"upstream is {upstream!r}, which speaks UDP; {_EXPECTED}")
 
 
 def address_of(upstream: object) -> tuple[str, int]:
@@ -41,7 +48,7 @@ def address_of(upstream: object) -> tuple[str, int]:
     if not isinstance(address, (tuple, list)) or len(address) < 2 or not isinstance(address[0], str):
         raise TypeError(f"upstream is {upstream!r}; {_EXPECTED}")
     host, port = address[:2]
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536 or not host:
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536 or not host or "/" in host:
         raise ValueError(f"upstream is {upstream!r}; {_EXPECTED}, with a port from 1 to 65535")
     return host, port
 

@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from .._errors import ConnectionEnded, WaitTimeout
+from .._errors import ConnectionEnded, WaitTimeout, is_for_the_user
 from .._wire.checks import check_count, check_seconds
+from .._wire.redaction import DEFAULT_REDACTIONS, masked
 from .._wire.text import hexdump_diff, preview
 from .owned import OwnConnection
+
+__tracebackhide__ = is_for_the_user
 
 __all__ = ["Want", "Wants"]
 
 T = TypeVar("T")
 
 _SHOWN = 80
+_LOOKED_AT = 4096
+"""So much is looked through for secrets before the first bytes of it are shown."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ class Wants(OwnConnection):
 
     def _differs(self, came: bytes, expected: bytes) -> str:
         end = f" ended ({self._link.peer_end})" if self._link.peer_end and len(came) < len(expected) else ""
-        lines = "\n".join(hexdump_diff(came, expected))
+        lines = "\n".join(hexdump_diff(came, expected, masked(came, DEFAULT_REDACTIONS)))
         return (
             f"{self!r}{end and end + ' and'} got other bytes than expected: did the client send something else?"
             f" Left is what came, right what was expected:\n{lines}"
@@ -194,7 +199,8 @@ class Wants(OwnConnection):
         ended = f" and then {self._link.peer_end}" if self._link.peer_end else ""
         if not self._inbox:
             return f"nothing{ended}"
-        return f"{len(self._inbox)} bytes, {_shown(bytes(self._inbox[:_SHOWN]))}{ended}"
+        shown = _shown(masked(bytes(self._inbox[:_LOOKED_AT]), DEFAULT_REDACTIONS))
+        return f"{len(self._inbox)} bytes, {shown}{ended}"
 
 
 def _shown(data: bytes) -> str:

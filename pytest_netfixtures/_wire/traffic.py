@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from .._errors import is_for_the_user
 from .entries import Address, Direction, How, Side
-from .record import Extent
+from .record import Budget, Extent, Record
 
 __all__ = ["Connection", "Flow", "FlowEvent", "Traffic", "address_text", "table"]
 
@@ -159,21 +159,24 @@ class Traffic:
 
     @property
     def to_server(self) -> Flow:
-        """What went to the server on the only connection; ValueError when there is not exactly one."""
-        return self._only("to_server").to_server
+        """What went to the server on the only connection, nothing before there is one; ValueError for several."""
+        return self._only("to_server")
 
     @property
     def to_client(self) -> Flow:
-        """What went to the client on the only connection; ValueError when there is not exactly one."""
-        return self._only("to_client").to_client
+        """What went to the client on the only connection, nothing before there is one; ValueError for several."""
+        return self._only("to_client")
 
-    def _only(self, direction: str) -> Connection:
-        if len(self.connections) == 1:
-            return self.connections[0]
-        raise ValueError(
-            f"traffic.{direction} needs exactly one connection, and there are {len(self.connections)}: "
-            f"{_names(self.connections)}. Expected one. Say which: traffic.connection(1).{direction}."
-        )
+    def _only(self, direction: Direction) -> Flow:
+        if len(self.connections) > 1:
+            raise ValueError(
+                f"traffic.{direction} needs exactly one connection, and there are {len(self.connections)}: "
+                f"{_names(self.connections)}. Expected one. Say which: traffic.connection(1).{direction}."
+            )
+        if not self.connections:
+            nothing = Record(0, Budget(0)).extent()
+            return Flow(direction, nothing, nothing, None)
+        return self.connections[0].flow(direction)
 
     def __str__(self) -> str:
         return table(self)

@@ -581,3 +581,14 @@ def test_a_handlers_own_mistake_reaches_the_test(lab: NetLab) -> None:
         client.sendall(b"hullo")
         assert read_all(client) == b""
     assert "first difference at byte 1" in str(taken_error(lab))
+
+
+def test_a_failure_masks_the_secrets_of_the_wire(lab: NetLab) -> None:
+    with dialogue(lab) as (client, connection):
+        client.sendall(b"AUTH hunter2secret\r\n")
+        with pytest.raises(AssertionError) as unexpected:
+            connection.expect_nothing(60)
+        with pytest.raises(AssertionError) as other:
+            connection.expect(b"PING ............\r\n")
+    assert "hunter2" not in str(unexpected.value) and "AUTH" in str(unexpected.value)
+    assert "hunter2" not in str(other.value) and b"hunter2".hex(" ") not in str(other.value)

@@ -146,3 +146,14 @@ def test_what_is_no_upstream_is_said_where_the_mistake_is_made(wrong: Any) -> No
         with pytest.raises((TypeError, ValueError), match="upstream"):
             proxy.upstream = wrong
         assert proxy.upstream == ("127.0.0.1", 1)
+
+
+def test_a_proxy_refuses_what_cannot_be_its_upstream() -> None:
+    with NetLab() as lab:
+        proxy = lab.tcp_proxy(lab.tcp_echo())
+        with pytest.raises(ValueError, match="the proxy itself"):
+            proxy.upstream = proxy
+        with pytest.raises(ValueError, match="speaks UDP"):
+            proxy.upstream = lab.udp_responder()
+        with pytest.raises(ValueError, match="expected a server or proxy of ours"):
+            proxy.upstream = "http://127.0.0.1:80"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from .conftest import Suite
 
 WRONG = {
@@ -10,7 +11,13 @@ WRONG = {
     "Reset().when('GET')": "TypeError: pattern is 'GET'",
     "Reset().on_connections(0)": "ValueError: on_connections is 0",
     "netlab.wait_for(5)": "TypeError: condition is 5",
-    "netlab.tcp_echo().traffic.to_server": "ValueError: traffic.to_server needs exactly one connection",
+    "netlab.tcp_echo().traffic.connection(1)": "ValueError: no connection has number 1",
+    "netlab.tcp_proxy('http://127.0.0.1:80')": "ValueError: upstream is 'http://127.0.0.1:80'",
+    "netlab.tcp_proxy(netlab.tcp_echo()).fault()": "ValueError: fault() has no fault",
+    "netlab.tcp_server(5)": "TypeError: handler is 5",
+    "netlab.tcp_echo(host='example')": "ValueError: host is 'example'",
+    "netlab.udp_responder({1: b''})": "TypeError: answers has the question 1",
+    "netlab.mark(5)": "TypeError: text is 5",
     "assert_sent(5, to_server=b'x')": "TypeError: where is 5",
     "assert_sent(netlab.tcp_echo())": "ValueError: neither to_server nor to_client is given",
 }

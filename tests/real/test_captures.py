@@ -131,7 +131,7 @@ def test_the_captures_of_the_examples_are_valid(folder: str, tmp_path: Path, ref
     files = list(tmp_path.glob("*.pcapng"))
     assert files
     for path in files:
-        assert shark.blemishes(shark.read(tshark, path), ports_reused=True) == []
+        assert shark.blemishes(shark.read(tshark, path, plain=True), ports_reused=True) == []
         for program in ("capinfos", "editcap"):
             extra = [tmp_path / "copy"] if program == "editcap" else []
             assert shark.run(referee(program), path, *extra).returncode == 0
