@@ -21,6 +21,7 @@ from pytest_netfixtures._stash import ATTEMPTS, RUN
 from pytest_netfixtures._wire.entries import Fired, Marked, Side
 from pytest_netfixtures._wire.recorder import Story
 from pytest_netfixtures._wire.render import DEFAULT_REDACTIONS, hexdump_diff, ladder
+from pytest_netfixtures._wire.rows import behind_our_proxy
 from pytest_netfixtures._wire.text import preview
 
 if TYPE_CHECKING:
@@ -110,8 +111,14 @@ def _places(run: Run) -> list[tuple[int, Side]]:
     if first is not None:
         near: tuple[Side, ...] = sides if first.direction == "to_client" else sides[::-1]
         return [(first.connection, leg) for leg in near]
-    last = [connection.id for lab in run.labs for connection in lab.traffic.connections[-1:]]
-    return [(connection, leg) for connection in last for leg in sides]
+    return [(connection, leg) for lab in run.labs for connection in _last(lab) for leg in sides]
+
+
+def _last(lab: NetLab) -> list[int]:
+    """The last connection of a client; what our server saw of it behind our proxy is the same one."""
+    traffic = lab.traffic
+    hidden = behind_our_proxy(traffic)
+    return [connection.id for connection in traffic.connections if connection.id not in hidden][-1:]
 
 
 def _transport(run: Run, wanted: int) -> str:

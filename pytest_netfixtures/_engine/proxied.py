@@ -121,9 +121,8 @@ class ProxiedConnection:
         with self.book.lock:
             self.book.write(LegFailed(time.monotonic(), self.id, "server", refused, reason))
 
-    def _unreachable(self, reason: str) -> None:
+    def _unreachable(self) -> None:
         self._over = dict.fromkeys(DIRECTIONS, Fin(0.0, whole=True))
-        self.proxy.scope.note(f"{self.proxy.name} cannot reach its upstream: {reason}", self.id)
         if self.proxy.on_unreachable == "reset":
             self.client.reset()
             return
@@ -186,6 +185,7 @@ class ProxiedConnection:
             outs = function(*args)
         except BaseException as error:
             self.proxy.scope.fail(error)
+            self.proxy.scope.note(f"a fault raised {error!r}, so that the connection is reset", self.id)
             self.cut(reset=True)
             return []
         finally:

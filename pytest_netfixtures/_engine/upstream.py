@@ -72,7 +72,7 @@ class Dial:
         connecting: Callable[[tuple[str, int], tuple[str, int]], object],
         failed: Callable[[str, bool], object],
         connected: Callable[[_socket.socket], object],
-        unreachable: Callable[[str], object],
+        unreachable: Callable[[], object],
     ) -> None:
         self._engine = engine
         self._connecting = connecting
@@ -178,7 +178,7 @@ class Dial:
         if not self._over:
             self.stop()
             self._failed(reason, refused)
-            self._unreachable(reason)
+            self._unreachable()
 
 
 def _family(host: str) -> int | None:

@@ -28,6 +28,8 @@ AROUND_FAULT = 3
 COLUMNS = 100
 NAME_COLUMNS = 20
 PREVIEW_COLUMNS = 24
+REASON_COLUMNS = 120
+"""Lines that give a reason may be longer: one that is cut in the middle helps nobody."""
 
 Report = Literal["full", "sizes"]
 
@@ -153,7 +155,7 @@ class _Drawing:
         if row.fired is not None and c is not None:
             return self._fault(row.fired, c, margin)
         if c is None or not row.legs:
-            return [margin + clip(self._where(c) + plain(row.text), COLUMNS - len(margin))]
+            return [margin + clip(self._where(c) + plain(row.text), REASON_COLUMNS - len(margin))]
         return [self._wire(row, c, margin + self._route(row, c))]
 
     def _where(self, c: Connection | None) -> str:
@@ -170,7 +172,7 @@ class _Drawing:
     def _wire(self, row: Row, c: Connection, line: str) -> str:
         if row.piece is None:
             text = f"{row.text:>6}" if row.text in ("FIN", "RST") else plain(row.text)
-            return f"{line}  {clip(text, max(COLUMNS - len(line), 2 * NAME_COLUMNS))}"
+            return f"{line}  {clip(text, max(REASON_COLUMNS - len(line) - 2, 2 * NAME_COLUMNS))}"
         line = f"{line}  {row.piece.size:>4} B"
         if self.report == "sizes":
             return line
