@@ -53,6 +53,12 @@ class FaultNeverFired(UserWarning):
     """A fault was armed and never changed anything: the test proves nothing about it."""
 
 
+NEVER_FIRED = (
+    "{} was armed and never fired, so that this test proves nothing about it. Expected it to change something at least "
+    "once. Make the client send what the fault waits for, or arm it with .optional()."
+)
+
+
 for _name in __all__:
     globals()[_name].__module__ = "pytest_netfixtures"  # reports name them as users import them
 

@@ -5,6 +5,7 @@ Law: what a lab makes it owns, and closes in reverse order. It is usable without
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -16,7 +17,7 @@ from ._engine.scope import Scope
 from ._engine.servers import DeafServer, TcpEcho, TcpServer
 from ._engine.tcp_proxy import Faults, TcpProxy
 from ._engine.udp import Answers, UdpResponder
-from ._errors import SetupError, append, is_for_the_user
+from ._errors import NEVER_FIRED, FaultNeverFired, SetupError, append, is_for_the_user
 from ._wire.checks import check_count, check_seconds
 from ._wire.entries import LegOpened
 from ._wire.recorder import Recorder
@@ -42,7 +43,8 @@ class NetLab:
 
     `seed` is the source of every random decision, together with `node_id`. `wait` is the default deadline of all waits in
     seconds. `record_bytes` bounds what is kept of each direction of a connection; beyond it bytes are counted.
-    `strict`: that a client has left is an error of the handler.
+    `strict`: that a client has left is an error of the handler. `must_fire`: at the end of a `with` block a fault that was
+    armed and never fired is the warning `FaultNeverFired`.
 
     >>> import socket
     >>> from pytest_netfixtures import NetLab
@@ -63,6 +65,7 @@ class NetLab:
         wait: float = 5.0,
         record_bytes: int = 4 << 20,
         strict: bool = False,
+        must_fire: bool = True,
     ) -> None:
         check_count("seed", seed, least=-(2**63), unit="as a seed")
         check_seconds("wait", wait, positive=True)
@@ -71,6 +74,7 @@ class NetLab:
         self.seed = seed
         self.node_id = node_id
         self.strict = strict
+        self.must_fire = must_fire
         self.engine: Engine = current_engine()
         self.recorder = Recorder(record_bytes)
         self._book = Book(self.engine.journal, self.recorder)
@@ -258,12 +262,15 @@ class NetLab:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         __tracebackhide__ = True
+        unfired = self.never_fired() if error is None and self.must_fire else []
         self.close()
         found = [*([error] if error is not None else []), *self.errors()]
         for other in found[1:]:
             append(found[0], other)
         if error is None and found:
             raise found[0]
+        for text in unfired:
+            warnings.warn(NEVER_FIRED.format(text), FaultNeverFired, stacklevel=2)
 
     def __repr__(self) -> str:
         return f"<{self.name}>"

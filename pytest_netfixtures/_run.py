@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_netfixtures._capture import Capture
-from pytest_netfixtures._errors import FaultNeverFired, WaitTimeout
+from pytest_netfixtures._errors import NEVER_FIRED, FaultNeverFired, WaitTimeout
 from pytest_netfixtures._joined import append, is_verdict, joined
 from pytest_netfixtures._options import Settings
 from pytest_netfixtures._stash import USER_TIMEOUT
@@ -20,11 +20,6 @@ from pytest_netfixtures._timer import Timer
 
 if TYPE_CHECKING:
     from pytest_netfixtures._netlab import NetLab
-
-_UNFIRED = (
-    "{} was armed and never fired, so that this test proves nothing about it. Expected it to change something at least "
-    "once. Make the client send what the fault waits for, or arm it with .optional()."
-)
 
 
 class Run:
@@ -156,7 +151,7 @@ class Run:
         unfired = Counter(text for lab in self.labs for text in lab.never_fired()) - self._of_others
         if error is None and self.settings.must_fire:
             for text in unfired.elements():
-                _warn(_UNFIRED.format(text), *self._place)
+                _warn(NEVER_FIRED.format(text), *self._place)
 
 
 def _warn(text: str, file: str, line: int) -> None:

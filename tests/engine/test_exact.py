@@ -41,7 +41,7 @@ def ends_early(place: str, n: int) -> bool:
 @pytest.mark.parametrize("place", ["after", "at"])
 @pytest.mark.parametrize("fault", list(ENDS), ids=lambda fault: str(fault.__name__))
 def test_exactly_n_bytes_and_the_end_arrive_for_every_n(fault: Any, place: str, how: str, host: str) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server(pours(STREAM, how), host=host)
         for n in range(len(STREAM) + 3):
             with (
@@ -58,7 +58,7 @@ def test_exactly_n_bytes_and_the_end_arrive_for_every_n(fault: Any, place: str, 
 @pytest.mark.parametrize("how", ways_to_chunk())
 @pytest.mark.parametrize("fault", list(ENDS), ids=lambda fault: str(fault.__name__))
 def test_the_server_gets_exactly_n_bytes_too(fault: Any, how: str) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         for n in range(len(STREAM) + 1):
             with lab.tcp_proxy(server, to_server=fault(after=n)) as proxy, connect(proxy) as client:
@@ -97,7 +97,7 @@ def server_record(lab: NetLab, endpoint: str, number: int) -> bytes:
 @pytest.mark.parametrize("fault", [Truncate, Reset], ids=["FIN", "RST"])
 def test_a_mebibyte_is_cut_at_the_byte_100_times_in_a_row(fault: Any) -> None:
     data, chance = pattern(MIB), Random(7)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server(pours(data))
         for _ in range(100):
             n = chance.randint(0, MIB)
@@ -113,7 +113,7 @@ def test_a_mebibyte_to_the_server_is_cut_at_the_byte(fault: Any) -> None:
     data, chance = pattern(MIB), Random(11)
     for _ in range(30):
         n = chance.randint(0, MIB)
-        with NetLab() as lab:
+        with NetLab(must_fire=False) as lab:
             server = lab.tcp_server()
             with lab.tcp_proxy(server, to_server=fault(after=n)) as proxy, connect(proxy) as client:
                 conn = server.accept()
@@ -125,7 +125,7 @@ def test_a_mebibyte_to_the_server_is_cut_at_the_byte(fault: Any) -> None:
 
 def test_bytes_that_come_one_by_one_all_arrive_before_a_reset() -> None:
     data = pattern(20_000)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours(data, "bytes"), to_client=Reset(after=len(data)))
         with connect(proxy, small=True) as client:
             assert read_to_end(client, 999) == (data, "RST")
@@ -133,7 +133,7 @@ def test_bytes_that_come_one_by_one_all_arrive_before_a_reset() -> None:
 
 def test_a_reset_waits_for_a_reader_that_is_slow() -> None:
     data = pattern(3 * MIB)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours(data), to_client=Reset(after=len(data)))
         with connect(proxy, small=True) as client:
             first = client.recv(1, socket.MSG_PEEK)
@@ -147,7 +147,7 @@ def test_a_reset_waits_for_a_reader_that_is_slow() -> None:
 
 def test_a_reset_gives_a_reader_that_reads_nothing_up_after_two_seconds() -> None:
     data = pattern(3 * MIB)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours(data), to_client=Reset(after=2 * MIB), queue_bytes=4 * MIB)
         with connect(proxy, small=True) as client:
             lab.wait_for(lambda: [c.to_client.end for c in proxy.connections] == ["RST"], within=10)
@@ -163,7 +163,7 @@ def test_a_reset_gives_a_reader_that_reads_nothing_up_after_two_seconds() -> Non
 
 @pytest.mark.parametrize(("other_leg", "met"), [(True, "RST"), (False, None)])
 def test_a_reset_takes_the_other_leg_along_unless_told_not_to(other_leg: bool, met: str | None) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         with (
             lab.tcp_proxy(server, to_client=Reset(at=0, other_leg=other_leg)) as proxy,
@@ -184,7 +184,7 @@ def test_a_reset_takes_the_other_leg_along_unless_told_not_to(other_leg: bool, m
 
 def test_after_a_truncate_what_the_client_still_sends_is_drained_and_never_reset() -> None:
     data = pattern(8 * MIB)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         with lab.tcp_proxy(server, to_client=Truncate(after=3)) as proxy, connect(proxy) as client:
             conn = server.accept()
@@ -201,7 +201,7 @@ def test_after_a_truncate_what_the_client_still_sends_is_drained_and_never_reset
 
 
 def test_a_half_close_ends_one_direction_and_leaves_the_other() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         with lab.tcp_proxy(server, to_client=HalfClose(after=3)) as proxy, connect(proxy) as client:
             conn = server.accept()
@@ -214,7 +214,7 @@ def test_a_half_close_ends_one_direction_and_leaves_the_other() -> None:
 
 
 def test_a_cut_at_zero_comes_before_any_request() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         with lab.tcp_proxy(server, to_client=Reset()) as proxy, connect(proxy) as client:
             assert read_to_end(client) == (b"", "RST")
@@ -230,7 +230,7 @@ def test_the_server_gets_the_whole_request_and_the_client_none_of_the_answer_200
         requests.append(conn.recv_until(b"COMMIT"))
         conn.send(b"done")
 
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server(serve)
         fault = Reset().when(b"COMMIT", direction="to_server")
         proxy = lab.tcp_proxy(server, to_client=fault)
@@ -243,7 +243,7 @@ def test_the_server_gets_the_whole_request_and_the_client_none_of_the_answer_200
 
 
 def test_an_answer_passes_until_the_mark_is_seen() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server, to_client=Truncate(after=2).when(b"NOW", direction="to_server"))
         with connect(proxy) as client:

@@ -40,7 +40,7 @@ def hears_nothing(client: socket.socket, seconds: float = 0.05) -> bool:
 
 
 def test_a_fault_holds_for_a_block_of_the_test() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy, stall = lab.tcp_proxy(lab.tcp_echo()), Stall()
         with connect(proxy) as client:
             exchange(client, b"before")
@@ -54,7 +54,7 @@ def test_a_fault_holds_for_a_block_of_the_test() -> None:
 
 
 def test_a_cut_in_a_block_ends_open_connections_and_spares_later_ones() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         with connect(proxy) as client:
             exchange(client, b"before")
@@ -65,7 +65,7 @@ def test_a_cut_in_a_block_ends_open_connections_and_spares_later_ones() -> None:
 
 
 def test_offsets_of_a_live_fault_count_from_when_it_was_added() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         with connect(proxy) as client:
             exchange(client, b"before")
@@ -75,7 +75,7 @@ def test_offsets_of_a_live_fault_count_from_when_it_was_added() -> None:
 
 
 def test_set_faults_replaces_all_and_clear_faults_lifts_all() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_server=Stall())
         with connect(proxy) as client:
             client.sendall(b"one")
@@ -89,7 +89,7 @@ def test_set_faults_replaces_all_and_clear_faults_lifts_all() -> None:
 
 
 def test_a_fault_is_lifted_by_identity() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=Stall())
         with connect(proxy) as client:
             with proxy.fault(to_client=Stall()):
@@ -101,7 +101,7 @@ def test_a_fault_is_lifted_by_identity() -> None:
 
 
 def test_a_drop_that_has_swallowed_keeps_its_connection_dead() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         with connect(proxy) as client:
             with proxy.fault(to_client=Drop()):
@@ -115,7 +115,7 @@ def test_a_drop_that_has_swallowed_keeps_its_connection_dead() -> None:
 
 
 def test_a_fault_armed_while_the_upstream_connects_is_met_from_the_start() -> None:
-    with NetLab() as lab, crowded() as full:
+    with NetLab(must_fire=False) as lab, crowded() as full:
         proxy = lab.tcp_proxy(full.getsockname())
         with connect(proxy) as client:
             lab.wait_for(lambda: proxy.connections)
@@ -129,7 +129,7 @@ def test_lifting_before_the_upstream_is_connected_harms_nothing() -> None:
     def eager(event: Any, seen: Any) -> Any:
         return [type(event)(event.at)] if type(event).__name__ == "Fin" else [_data(event.at)]
 
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.refused_address(), on_unreachable="hang")
         with connect(proxy) as client:
             lab.wait_for(lambda: [c for c in proxy.connections if c.notes])
@@ -150,7 +150,7 @@ def _data(at: float) -> Any:
 
 def test_a_storm_of_changes_loses_and_reorders_nothing() -> None:
     data = pattern(30_000 * 4)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         over = threading.Event()
         storm = threading.Thread(target=_storm, args=(proxy, over))
@@ -181,7 +181,7 @@ def _send_in_chunks(client: Client, data: bytes) -> None:
 
 
 def test_a_pause_holds_both_directions_and_loses_nothing() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         with connect(proxy) as client:
@@ -199,7 +199,7 @@ def test_a_pause_holds_both_directions_and_loses_nothing() -> None:
 
 def test_a_pause_holds_the_schedule_and_what_waits_for_the_receiver() -> None:
     data = pattern(MIB)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours(data), to_client=Delay(0.01))
         with connect(proxy, small=True) as client:
             assert client.recv(4, socket.MSG_PEEK)
@@ -224,7 +224,7 @@ def _read_until_silent(client: Client) -> bytes:
 
 
 def test_connections_are_accepted_while_paused_and_go_on_afterwards() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(prefix=b"hello"))
         proxy.pause()
         with connect(proxy) as client:
@@ -235,7 +235,7 @@ def test_connections_are_accepted_while_paused_and_go_on_afterwards() -> None:
 
 
 def test_a_refusing_proxy_keeps_its_port_and_its_connections() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         address = proxy.address
         with connect(proxy) as client:
@@ -249,7 +249,7 @@ def test_a_refusing_proxy_keeps_its_port_and_its_connections() -> None:
 
 
 def test_a_stopped_proxy_refuses_and_starts_on_the_same_port() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         address = proxy.address
         for _ in range(20):
@@ -267,7 +267,7 @@ def test_a_stopped_proxy_refuses_and_starts_on_the_same_port() -> None:
 
 @pytest.mark.parametrize(("hard", "end"), [(False, "FIN"), (True, "RST")])
 def test_a_cut_ends_every_connection_and_leaves_the_listener(hard: bool, end: str) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         with connect(proxy) as one, connect(proxy) as two:
@@ -288,7 +288,7 @@ def test_a_cut_ends_every_connection_and_leaves_the_listener(hard: bool, end: st
 
 
 def test_a_cut_does_not_wait_for_what_is_held_and_says_so() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=Stall())
         with connect(proxy) as client:
             client.sendall(b"held")
@@ -301,7 +301,7 @@ def test_a_cut_does_not_wait_for_what_is_held_and_says_so() -> None:
 
 
 def test_a_proxy_that_forgets_numbers_afresh_and_keeps_connections_open() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         with connect(proxy) as old, connect(proxy) as older:
             exchange(old, b"first")
@@ -316,7 +316,7 @@ def test_a_proxy_that_forgets_numbers_afresh_and_keeps_connections_open() -> Non
 
 
 def test_a_fault_for_connection_one_spares_a_connection_from_before() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         with connect(proxy) as old:
             exchange(old, b"first")
@@ -329,7 +329,7 @@ def test_a_fault_for_connection_one_spares_a_connection_from_before() -> None:
 
 
 def test_forgetting_lifts_what_the_test_armed_and_keeps_what_was_there() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         kept, gone = Delay(0.001), Stall()
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=kept)
         with connect(proxy) as client:
@@ -346,7 +346,7 @@ def test_forgetting_lifts_what_the_test_armed_and_keeps_what_was_there() -> None
 
 
 def test_fired_counts_connections_and_never_fired_names_the_others() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         reset, stall, delay = Reset(after=3), Stall(after=1000), Delay(0.001)
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=[delay, reset], to_server=stall.optional())
         for _ in range(3):
@@ -361,7 +361,7 @@ def test_fired_counts_connections_and_never_fired_names_the_others() -> None:
 
 
 def test_the_first_attempts_fail_and_the_next_one_passes() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=[Reset().on_connections(1), Truncate(at=1).times(1)])
         answers = []
         for _ in range(3):

@@ -15,7 +15,15 @@ from typing import Any
 import pytest
 from engine.server_tools import HOSTS, connect, dialogue, read_all, taken_error, udp_client
 
-from pytest_netfixtures import ConnectionEnded, NetLab, ServerConnection, SetupError, WaitTimeout
+from pytest_netfixtures import (
+    ConnectionEnded,
+    FaultNeverFired,
+    NetLab,
+    Reset,
+    ServerConnection,
+    SetupError,
+    WaitTimeout,
+)
 from pytest_netfixtures._wire.entries import LegOpened, Marked, Noted
 
 
@@ -364,3 +372,21 @@ def test_clients_that_the_guard_lets_through_meet_servers_that_accept_under_it(
             assert client.recv(1) == b"x"
             assert read_all(client) == b""
         assert created is not None
+
+
+def test_a_fault_that_never_fired_in_a_block_is_a_warning() -> None:
+    with pytest.warns(
+        FaultNeverFired, match=r"Reset\(after=9\) to_client of tcp_proxy was armed and never fired"
+    ):
+        with NetLab() as lab:
+            lab.tcp_proxy(lab.tcp_echo(), to_client=Reset(after=9))
+    with NetLab(must_fire=False) as lab:
+        lab.tcp_proxy(lab.tcp_echo(), to_client=Reset(after=9))
+    with NetLab() as lab:
+        lab.tcp_proxy(lab.tcp_echo(), to_client=Reset(after=9).optional())
+
+
+def test_a_block_that_failed_says_nothing_of_faults() -> None:
+    with pytest.raises(LookupError), NetLab() as lab:
+        lab.tcp_proxy(lab.tcp_echo(), to_client=Reset(after=9))
+        raise LookupError

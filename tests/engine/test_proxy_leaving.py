@@ -24,7 +24,7 @@ ROUNDS = 500
 
 def test_stop_works_in_a_clients_callback_inside_the_event_loop() -> None:
     async def main() -> None:
-        with NetLab() as lab:
+        with NetLab(must_fire=False) as lab:
             proxy = lab.tcp_proxy(lab.tcp_echo())
             over = asyncio.get_running_loop().create_future()
 
@@ -55,7 +55,7 @@ def test_stop_works_in_a_clients_callback_inside_the_event_loop() -> None:
 
 def test_a_lab_closes_inside_the_event_loop_while_a_client_is_connected() -> None:
     async def main() -> bytes:
-        lab = NetLab()
+        lab = NetLab(must_fire=False)
         proxy = lab.tcp_proxy(lab.tcp_echo())
         reader, writer = await asyncio.open_connection(*proxy.address)
         writer.write(b"hello")
@@ -69,7 +69,7 @@ def test_a_lab_closes_inside_the_event_loop_while_a_client_is_connected() -> Non
 
 
 def test_stop_may_be_called_by_many_threads_at_once() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         with connect(proxy) as client:
             client.sendall(b"x")
@@ -83,7 +83,7 @@ def test_stop_may_be_called_by_many_threads_at_once() -> None:
 
 
 def test_on_return_from_stop_the_port_refuses_and_the_connection_is_dead() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         for _ in range(50):
             proxy.start()
@@ -102,7 +102,7 @@ def test_leaving_100_labs_whose_clients_stay_connected_is_cheap() -> None:
     spent = 0.0
     with ExitStack() as clients:
         for _ in range(LABS):
-            lab = NetLab()
+            lab = NetLab(must_fire=False)
             proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=Delay(0.0001))
             client = clients.enter_context(connect(proxy))
             client.sendall(b"hello")
@@ -116,7 +116,7 @@ def test_leaving_100_labs_whose_clients_stay_connected_is_cheap() -> None:
 
 def test_what_waits_at_the_end_is_said_to_be_undelivered() -> None:
     notes: list[str] = []
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=Delay(3600))
         lab.add_sink(lambda entry, data: notes.append(getattr(entry, "text", "")))
         with connect(proxy) as client:
@@ -132,7 +132,7 @@ def descriptors() -> int:
 
 
 def one_round() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(
             lab.tcp_echo(), to_client=[Delay(0.0001), Stall(after=8), Reset(at=16).optional()]
         )

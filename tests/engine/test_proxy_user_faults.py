@@ -39,7 +39,7 @@ def yields_rubbish(event: Event, seen: Seen) -> Any:
     [(fails, LookupError), (fails_the_test, pytest.fail.Exception), (yields_rubbish, TypeError)],
 )
 def test_a_fault_that_raises_resets_its_connection_and_the_error_comes_out(fault: Any, kind: Any) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_server=narrow(fault).on_connections(1))
         with connect(proxy) as client:
             client.sendall(b"x")
@@ -63,7 +63,7 @@ def _functions(error: BaseException) -> list[str]:
 
 
 def test_an_error_that_nobody_took_comes_out_of_the_lab() -> None:
-    with pytest.raises(LookupError, match="a fault of the fault"), NetLab() as lab:
+    with pytest.raises(LookupError, match="a fault of the fault"), NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=fails)
         with connect(proxy) as client:
             client.sendall(b"x")
@@ -76,7 +76,7 @@ def test_a_fault_that_holds_up_everything_is_named() -> None:
             threading.Event().wait(0.6)
         return [] if isinstance(event, Opened) else [event]
 
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_server=dawdles)
         with connect(proxy) as client:
             client.sendall(b"x")
@@ -124,7 +124,7 @@ def test_a_fault_may_call_its_own_proxy(change: Change) -> None:
             done.set()
         return [] if isinstance(event, Opened) else [event]
 
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_server=[Delay(0.001), calls_back, Delay(0.002)])
         with connect(proxy) as client:
             client.sendall(b"x")
@@ -149,7 +149,7 @@ def test_a_fault_that_lifts_itself_lets_everything_through_from_then_on() -> Non
             proxy.clear_faults()
             yield Data(event.at, event.data.upper())
 
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_server=once)
         with connect(proxy) as client:
             client.sendall(b"abc")
@@ -167,7 +167,7 @@ def test_a_fault_may_act_without_input() -> None:
         elif isinstance(event, Data):
             yield event
 
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_server(), to_client=ticks)
         with connect(proxy) as client:
             assert take(client, 15) == b"tick tick tick "
@@ -182,7 +182,7 @@ def test_a_fault_that_wakes_for_ever_ends_with_its_proxy() -> None:
         calls.append(event.at)
         yield Wake(event.at + 0.001)
 
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=wakes)
         with connect(proxy):
             lab.wait_for(lambda: len(calls) > 10)
