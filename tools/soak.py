@@ -54,9 +54,9 @@ def one_round(mode: str, number: int, rounds: int, pytest_options: list[str]) ->
 
 
 def options_of(mode: str, seed: int) -> list[str]:
-    """Random order in every mode: the seed is what a failure can be repeated with."""
-    workers = ["-n", "4"] if mode == "-n 4" else []
-    return ["-p", "randomly", f"--randomly-seed={seed}", *workers]
+    """Random order and two workers in every mode: the seed is what a failure can be repeated with."""
+    workers = "4" if mode == "-n 4" else "2"
+    return ["-p", "randomly", f"--randomly-seed={seed}", "-n", workers]
 
 
 def run_suite(options: list[str]) -> subprocess.CompletedProcess[str]:
