@@ -230,6 +230,10 @@ class NetLab:
 
     def forget(self) -> None:
         """Start all records and numbers afresh; faults armed by tests are lifted, open connections stay."""
+        self.engine.call(self._forget)
+
+    def _forget(self) -> None:
+        """All at once, so that no connection comes in between."""
         for endpoint in self._owned:
             if hasattr(endpoint, "forget"):
                 endpoint.forget()

@@ -97,7 +97,7 @@ class TcpEndpoint(Place):
 
     def forget(self) -> None:
         """Start the record and the numbering afresh; open connections stay, as `opened_before`."""
-        self.scope.engine.call(self._forget)
+        self.scope.engine.call(self._start_afresh)
 
     def open_entries(self) -> list[LegOpened]:
         """What a new reader has to know of the connections that are open."""
@@ -124,6 +124,10 @@ class TcpEndpoint(Place):
     def _cut(self, reset: bool) -> None:
         for connection in self.open_connections():
             connection.cut(reset)
+
+    def _start_afresh(self) -> None:
+        self.scope.engine.settle()  # what a client has done before belongs to before
+        self._forget()
 
     def _forget(self) -> None:
         with self.scope.book.lock:

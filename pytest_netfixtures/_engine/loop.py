@@ -28,6 +28,9 @@ __all__ = ["Engine", "Timer", "current_engine"]
 
 READ_SIZE = 256 << 10
 
+SETTLE_ROUNDS = 8
+"""A connection that waits takes a few: accepted, its upstream connected, its bytes read, and handed on."""
+
 T = TypeVar("T")
 
 
@@ -85,6 +88,7 @@ class Engine:
         self._callbacks: dict[int, Callable[[int], object]] = {}
         self._timers: Schedule[Timer] = Schedule()
         self._many_timers = 64
+        self._in_callback = False
         self._calls: deque[Callable[[], object]] = deque()
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
@@ -178,12 +182,22 @@ class Engine:
             self._run_calls()
             self._run_timers()
 
+    def settle(self) -> None:
+        """Take in what the kernel has for us by now; on the engine's thread, and a no-op within a callback."""
+        for _ in range(SETTLE_ROUNDS):
+            pairs = [] if self._in_callback else self._poller.wait(0)
+            if not pairs:
+                return
+            self._run_ready(pairs)
+
     def _run_ready(self, pairs: list[tuple[int, int]]) -> None:
+        self._in_callback = True
         known = [self._callbacks.get(fd) for fd, _ in pairs]
         for (fd, ready), callback in zip(pairs, known, strict=True):
             # A callback before it may have closed this socket, and its descriptor may be another one's by now.
             if callback is not None and self._callbacks.get(fd) == callback:
                 self._guard(callback, ready)
+        self._in_callback = False
 
     def _patience(self) -> float | None:
         if self._calls:

@@ -163,6 +163,7 @@ class UdpResponder(Place):
         self._port.close()
 
     def _forget(self) -> None:
+        self.scope.engine.settle()  # what a client has sent before belongs to before
         with self.scope.book.lock:
             self._clients.clear()
             self._last = {False: 0, True: 1}

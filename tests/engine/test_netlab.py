@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import itertools
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
+from fcntl import ioctl
 from typing import Any
 
 import pytest
@@ -390,3 +392,27 @@ def test_a_block_that_failed_says_nothing_of_faults() -> None:
     with pytest.raises(LookupError), NetLab() as lab:
         lab.tcp_proxy(lab.tcp_echo(), to_client=Reset(after=9))
         raise LookupError
+
+
+def all_has_arrived(client: socket.socket) -> bool:
+    """Whether the peer's kernel has everything: nothing is unacknowledged (SIOCOUTQ)."""
+    return ioctl(client.fileno(), 0x5411, bytes(4)) == bytes(4)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux what has arrived")
+def test_what_a_client_did_before_forgetting_belongs_to_before() -> None:
+    with NetLab() as lab:
+        server = lab.tcp_proxy(lab.tcp_echo())
+        busy = threading.Event()
+        lab.engine.post(lambda: busy.wait(10))  # so that the engine has seen nothing of it
+        with connect(server) as client:
+            client.sendall(b"before")
+            while not all_has_arrived(client):
+                pass
+            forgetting = threading.Thread(target=lab.forget)
+            forgetting.start()
+            busy.set()
+            forgetting.join()
+            assert [connection.opened_before for connection in server.connections] == [True]
+            assert server.connections[0].to_server.sent == b""
+            assert client.recv(100) == b"before"

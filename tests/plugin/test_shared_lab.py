@@ -41,6 +41,8 @@ def test_an_open_connection_stays_and_is_marked(suite: Suite) -> None:
         + "@pytest.fixture(scope='session')\n"
         + "def client(server):\n"
         + "    with socket.create_connection(server.address, 10) as client:\n"
+        + "        client.sendall(b'before')\n"
+        + "        assert client.recv(100) == b'before'\n"
         + "        yield client\n"
         + "@pytest.mark.parametrize('n', range(2))\n"
         + "def test_one(server, client, n):\n"
