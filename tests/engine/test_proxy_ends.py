@@ -19,7 +19,7 @@ def test_the_clients_fin_is_passed_on_and_the_answer_still_comes(host: str) -> N
     def answer_at_the_end(conn: Any) -> None:
         conn.send(b"got " + conn.recv_to_end())
 
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_server(answer_at_the_end, host=host), host=host)
         with connect(proxy) as client:
             client.sendall(b"all of it")
@@ -30,7 +30,7 @@ def test_the_clients_fin_is_passed_on_and_the_answer_still_comes(host: str) -> N
 
 @HOSTS
 def test_the_servers_fin_is_passed_on_and_requests_still_go(host: str) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server(host=host)
         with connect(lab.tcp_proxy(server, host=host)) as client:
             conn = server.accept()
@@ -44,7 +44,7 @@ def test_the_servers_fin_is_passed_on_and_requests_still_go(host: str) -> None:
 
 
 def test_the_clients_reset_is_passed_on_to_the_server() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         with connect(proxy) as client:
@@ -58,7 +58,7 @@ def test_the_clients_reset_is_passed_on_to_the_server() -> None:
 
 
 def test_the_servers_reset_is_passed_on_to_the_client() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         with connect(proxy) as client:
@@ -70,7 +70,7 @@ def test_the_servers_reset_is_passed_on_to_the_client() -> None:
 
 
 def test_a_reset_after_a_half_close_is_passed_on() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         with connect(proxy) as client:
@@ -84,7 +84,7 @@ def test_a_reset_after_a_half_close_is_passed_on() -> None:
 
 
 def test_a_servers_reset_after_its_half_close_is_passed_on() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         with connect(proxy) as client:
@@ -100,7 +100,7 @@ def test_a_servers_reset_after_its_half_close_is_passed_on() -> None:
 
 def test_what_a_client_sent_before_its_reset_is_read_although_the_answer_cannot_be_written() -> None:
     data = pattern(100_000)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         with connect(proxy, small=True) as client:
@@ -119,7 +119,7 @@ def test_what_a_client_sent_before_its_reset_is_read_although_the_answer_cannot_
 
 
 def test_a_server_that_closes_at_once_is_passed_on() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, lambda conn: conn.close())
         for _ in range(50):
             with connect(proxy) as client:
@@ -127,7 +127,7 @@ def test_a_server_that_closes_at_once_is_passed_on() -> None:
 
 
 def test_a_server_that_resets_at_once_is_passed_on() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, lambda conn: conn.reset())
         for _ in range(50):
             with connect(proxy) as client:
@@ -136,7 +136,7 @@ def test_a_server_that_resets_at_once_is_passed_on() -> None:
 
 @pytest.mark.parametrize("leave", [reset, socket.socket.close], ids=["RST", "FIN"])
 def test_a_client_that_leaves_before_the_upstream_is_connected_is_told_to_it(leave: Any) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         for _ in range(50):
@@ -154,7 +154,7 @@ def test_a_client_that_leaves_before_the_upstream_is_connected_is_told_to_it(lea
 
 @pytest.mark.parametrize("how", ["FIN", "RST"])
 def test_an_end_comes_after_the_delay_of_the_bytes_before_it(how: str) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server, to_client=Delay(0.1))
         with connect(proxy) as client:
@@ -170,7 +170,7 @@ def test_an_end_comes_after_the_delay_of_the_bytes_before_it(how: str) -> None:
 
 
 def test_a_fin_waits_behind_a_stall() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         with connect(proxy) as client:

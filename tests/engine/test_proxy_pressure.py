@@ -58,7 +58,7 @@ def bounded(proxy: TcpProxy) -> bool:
 
 
 def test_32_mebibytes_behind_a_stall_wait_at_the_server() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours_blocks)
         with connect(proxy) as client:
             with proxy.fault(to_client=Stall()):
@@ -68,7 +68,7 @@ def test_32_mebibytes_behind_a_stall_wait_at_the_server() -> None:
 
 
 def test_32_mebibytes_through_a_delay_are_all_there() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours_blocks, to_client=Delay(0.005))
         with connect(proxy) as client:
             assert drain(client) == all_of_it()
@@ -76,7 +76,7 @@ def test_32_mebibytes_through_a_delay_are_all_there() -> None:
 
 
 def test_32_mebibytes_to_a_slow_reader_are_all_there() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours_blocks)
         with connect(proxy, small=True) as client:
             lab.wait_for(lambda: read_ahead(proxy) > QUEUE)
@@ -86,7 +86,7 @@ def test_32_mebibytes_to_a_slow_reader_are_all_there() -> None:
 
 def test_a_small_queue_bounds_what_is_read_ahead_too() -> None:
     data = pattern(4 * MIB)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours(data), queue_bytes=1, to_client=Delay(0.001))
         with connect(proxy) as client:
             assert drain(client) == (len(data), hashlib.sha256(data).hexdigest())
@@ -105,7 +105,7 @@ def test_32_mebibytes_to_the_server_wait_for_it() -> None:
             count += len(data)
         got.append((count, digest.hexdigest()))
 
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, read_late)
         with connect(proxy) as client:
             sender = threading.Thread(target=_send_blocks, args=(client,))
@@ -128,7 +128,7 @@ def _waiting_for_the_server(proxy: TcpProxy) -> int:
 
 
 def test_a_drop_never_pauses_the_sender() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours_blocks, to_client=Drop(after=10))
         with connect(proxy) as client:
             assert take(client, 10) == BLOCK[:10]
@@ -138,7 +138,7 @@ def test_a_drop_never_pauses_the_sender() -> None:
 
 def test_small_pieces_keep_order_and_bound() -> None:
     data = pattern(2 * MIB)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours(data), to_client=[Slice(1000), Delay(0.001)])
         with connect(proxy) as client:
             assert drain(client) == (len(data), hashlib.sha256(data).hexdigest())
@@ -155,7 +155,7 @@ def processor_seconds_while_nothing_happens(client: Client) -> tuple[float, floa
 
 
 def test_a_reset_is_noticed_while_reading_rests_and_nothing_spins() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server, to_server=Stall())
         with connect(proxy) as client, connect(proxy) as bystander:
@@ -169,7 +169,7 @@ def test_a_reset_is_noticed_while_reading_rests_and_nothing_spins() -> None:
 
 
 def test_a_connection_that_is_over_on_both_sides_and_not_read_does_not_spin() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_server()
         proxy = lab.tcp_proxy(server)
         with connect(proxy) as client, connect(proxy) as bystander:

@@ -18,7 +18,7 @@ NO_NAMES = ["a..b", "x" * 64 + ".invalid"]
 
 @pytest.mark.parametrize(("choice", "end"), [("reset", "RST"), ("close", "FIN")])
 def test_a_refused_upstream_ends_the_client_as_asked(choice: str, end: str) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.refused_address(), on_unreachable=choice)
         with connect(proxy) as client:
             assert read_to_end(client) == (b"", end)
@@ -30,7 +30,7 @@ def test_a_refused_upstream_ends_the_client_as_asked(choice: str, end: str) -> N
 @pytest.mark.parametrize("name", NO_NAMES)
 @pytest.mark.parametrize(("choice", "end"), [("reset", "RST"), ("close", "FIN")])
 def test_a_name_that_does_not_resolve_ends_the_client_as_asked(name: str, choice: str, end: str) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy((name, 80), on_unreachable=choice)
         with connect(proxy) as client:
             assert read_to_end(client) == (b"", end)
@@ -38,7 +38,7 @@ def test_a_name_that_does_not_resolve_ends_the_client_as_asked(name: str, choice
 
 
 def test_an_unreachable_upstream_may_hang_and_what_the_client_does_is_seen() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.refused_address(), on_unreachable="hang")
         with connect(proxy) as client:
             client.sendall(b"hello?")
@@ -52,7 +52,7 @@ def test_an_unreachable_upstream_may_hang_and_what_the_client_does_is_seen() -> 
 
 def test_an_upstream_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream_module, "CONNECT_SECONDS", 0.1)
-    with NetLab() as lab, crowded() as full:
+    with NetLab(must_fire=False) as lab, crowded() as full:
         proxy = lab.tcp_proxy(full.getsockname())
         with connect(proxy) as client:
             assert read_to_end(client) == (b"", "RST")
@@ -60,7 +60,7 @@ def test_an_upstream_that_does_not_answer_is_given_up(monkeypatch: pytest.Monkey
 
 
 def test_a_deaf_upstream_is_connected_to_and_the_client_hears_nothing() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.deaf_server())
         with connect(proxy) as client:
             client.sendall(b"hello?")
@@ -78,7 +78,7 @@ def test_every_address_of_a_name_is_tried(host: str, monkeypatch: pytest.MonkeyP
         return [(family, socket.SOCK_STREAM, 6, "", (address, port)) for family, address in both]
 
     monkeypatch.setattr(_socket, "getaddrinfo", look_up)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_echo(prefix=b"hello", host=host)
         proxy = lab.tcp_proxy(("localhost", server.port))
         with connect(proxy) as client:
@@ -89,14 +89,14 @@ def test_every_address_of_a_name_is_tried(host: str, monkeypatch: pytest.MonkeyP
 
 
 def test_localhost_is_resolved() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(f"localhost:{lab.tcp_echo(prefix=b'hello').port}")
         with connect(proxy) as client:
             assert take(client, 5) == b"hello"
 
 
 def test_another_upstream_is_for_new_connections_alone() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(prefix=b"old"))
         with connect(proxy) as first:
             assert take(first, 3) == b"old"
@@ -108,7 +108,7 @@ def test_another_upstream_is_for_new_connections_alone() -> None:
 
 
 def test_a_proxy_stands_in_front_of_a_proxy() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         inner = lab.tcp_proxy(lab.tcp_echo())
         outer = lab.tcp_proxy(inner, to_client=Reset(after=3))
         with connect(outer) as client:
@@ -118,7 +118,7 @@ def test_a_proxy_stands_in_front_of_a_proxy() -> None:
 
 
 def test_a_proxy_has_the_scheme_of_its_server() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.http_echo())
         assert proxy.url == f"http://127.0.0.1:{proxy.port}"
         assert lab.tcp_proxy(("127.0.0.1", 1)).url.startswith("tcp://127.0.0.1:")
@@ -139,7 +139,7 @@ def test_a_proxy_has_the_scheme_of_its_server() -> None:
     ],
 )
 def test_what_is_no_upstream_is_said_where_the_mistake_is_made(wrong: Any) -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         with pytest.raises((TypeError, ValueError), match="upstream"):
             lab.tcp_proxy(wrong)
         proxy = lab.tcp_proxy(("127.0.0.1", 1))
@@ -149,7 +149,7 @@ def test_what_is_no_upstream_is_said_where_the_mistake_is_made(wrong: Any) -> No
 
 
 def test_a_proxy_refuses_what_cannot_be_its_upstream() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo())
         with pytest.raises(ValueError, match="the proxy itself"):
             proxy.upstream = proxy

@@ -21,7 +21,7 @@ def ping(client: socket.socket, message: bytes) -> None:
 
 def test_10_000_round_trips_agree_with_the_record_after_each() -> None:
     said = b""
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         server = lab.tcp_echo()
         proxy = lab.tcp_proxy(server)
         with connect(proxy) as client:
@@ -41,7 +41,7 @@ def _agrees(traffic: Any, said: bytes, number: int) -> None:
 
 
 def test_four_clients_at_once_agree_with_their_records() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_server=Slice(3))
         wrong: list[str] = []
         hammers = [threading.Thread(target=_hammer, args=(proxy, wrong)) for _ in range(4)]
@@ -66,7 +66,7 @@ def _hammer(proxy: Any, wrong: list[str]) -> None:
 
 def test_what_a_handler_has_is_in_the_record() -> None:
     seen: list[bool] = []
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
 
         def look(conn: Any) -> None:
             data = conn.recv_exactly(3)
@@ -84,7 +84,7 @@ def test_what_a_handler_has_is_in_the_record() -> None:
 
 def test_a_delay_is_never_early_and_latency_does_not_add_up() -> None:
     delay, count = 0.2, 50
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = lab.tcp_proxy(lab.tcp_echo(), to_client=Delay(delay))
         with connect(proxy) as client:
             for number in range(count):
@@ -126,7 +126,7 @@ def test_a_delay_below_a_millisecond_is_not_early_and_jitter_stays_within_its_bo
 
 
 def test_pieces_are_a_gap_apart() -> None:
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours(b"abcdefghij"), to_client=Slice(3, gap=0.02))
         with connect(proxy) as client:
             parts = [client.recv(100) for _ in range(4)]
@@ -157,7 +157,7 @@ def _lateness(seed: int) -> list[str]:
 
 def test_a_record_counts_on_beyond_what_it_keeps() -> None:
     data = pattern(8 * MIB)
-    with NetLab() as lab:
+    with NetLab(must_fire=False) as lab:
         proxy = in_front_of(lab, pours(data))
         with connect(proxy) as client:
             got, end = read_to_end(client, 1 << 18)
