@@ -114,12 +114,12 @@ class TcpProxy(TcpEndpoint):
         """Whether this fault, or one that equals it, was armed since the last `forget()`."""
         return any(armed.fault == fault for armed in self._history)
 
-    def never_fired(self, ended: bool = True) -> list[str]:
-        """The faults that had to fire and have not, as code with their place; those still armed only when `ended`."""
-        return self.scope.engine.call(self._never_fired, ended)
+    def never_fired(self) -> list[str]:
+        """The faults that had to fire and have not, as code with their place; those of blocks that ended, once."""
+        return self.scope.engine.call(self._never_fired)
 
-    def _never_fired(self, ended: bool) -> list[str]:
-        late = [self._described(armed) for armed in self.armed if ended and _failed_to_fire(armed)]
+    def _never_fired(self) -> list[str]:
+        late = [self._described(armed) for armed in self.armed if _failed_to_fire(armed)]
         names, self._unfired = self._unfired + late, []
         return names
 
