@@ -33,7 +33,7 @@ def pytest_collection_finish():
 
 def pytest_runtest_logfinish(nodeid):
     seen.append(nodeid)
-    if len(seen) in (FEW, FEW + MANY):
+    if len(seen) in (FEW, FEW + MANY // 2, FEW + MANY):
         with open("counts.jsonl", "a") as file:
             file.write(json.dumps(count()) + "\\n")
 """
@@ -57,6 +57,7 @@ def test_after_2000_tests_everything_is_as_after_200(suite: Suite) -> None:
     (suite.path / "conftest.py").write_text(numbers + COUNTS)
     suite.write(numbers + TESTS)
     suite.run_apart("-q", "--net-capture", "-W", "error").assert_outcomes(passed=FEW + MANY)
-    early, late = map(json.loads, (suite.path / "counts.jsonl").read_text().splitlines())
-    assert early[:2] == late[:2]
-    assert late[2] - early[2] < 64 << 10
+    early, middle, late = map(json.loads, (suite.path / "counts.jsonl").read_text().splitlines())
+    assert early[:2] == middle[:2] == late[:2]
+    # A leak grows with every thousand; what an old Python keeps of our frames for their next call grows but once.
+    assert min(middle[2] - early[2], late[2] - middle[2]) < 32 << 10
