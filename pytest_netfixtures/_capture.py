@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pytest_netfixtures._errors import CaptureUnavailable
 from pytest_netfixtures._pcap.tap import Tap
+from pytest_netfixtures._wire.checks import check_text
 from pytest_netfixtures._wire.entries import Entry, Marked, Side
 from pytest_netfixtures._wire.traffic import Traffic
 
@@ -114,8 +115,7 @@ class Capture:
 
     def mark(self, text: str) -> None:
         """Write a row of your own into the capture, and a line into the report: `net_capture.mark("now the retry")`."""
-        if not isinstance(text, str) or not text:
-            raise TypeError(f"text is {text!r}; expected some text; pass what the row shall say")
+        check_text("text", text)
         if self._labs:
             self._labs[0].mark(text)
         else:

@@ -12,8 +12,7 @@ from typing import Protocol
 
 from .._errors import is_for_the_user
 from .._wire.entries import Address, LegOpened
-from .._wire.traffic import Connection, Traffic
-from .place import Place
+from .place import Recorded
 from .ports import Listener, Port
 from .scope import Scope
 
@@ -46,7 +45,7 @@ class Live(Protocol):
         """End at teardown."""
 
 
-class TcpEndpoint(Place):
+class TcpEndpoint(Recorded):
     """A TCP server or proxy: `host`, `port`, `address`, `netloc`, `url`, `name`, `traffic`, `connections`."""
 
     kind = "tcp"
@@ -66,17 +65,6 @@ class TcpEndpoint(Place):
         except BaseException:
             self._port.close()
             raise
-
-    @property
-    def traffic(self) -> Traffic:
-        """An immutable snapshot of what its connections have seen so far."""
-        with self.scope.book.lock:
-            return self.scope.book.recorder.traffic(self.name)
-
-    @property
-    def connections(self) -> tuple[Connection, ...]:
-        """Those of its traffic so far, `connections[0]` is the first."""
-        return self.traffic.connections
 
     def start(self) -> None:
         """Listen; again on the same port after `stop()` or `refuse()`."""

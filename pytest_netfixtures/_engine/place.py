@@ -1,6 +1,7 @@
 """Where a server or proxy is.
 
-Law: the address in all the forms that people need it in, and nothing that acts but the context manager, which stops.
+Law: the address in all the forms that people need it in, what was recorded there, and nothing that acts but the context
+manager, which stops.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from .._wire.traffic import Connection, Traffic
     from .ports import Port
     from .scope import Scope
 
-__all__ = ["Place"]
+__all__ = ["Place", "Recorded"]
 
 Here = TypeVar("Here", bound="Place")
 
@@ -68,3 +70,17 @@ class Place:
 
     def __repr__(self) -> str:
         return f"<{self.name} on {self.url}>"
+
+
+class Recorded(Place):
+    """A place whose connections are recorded: `traffic`, `connections`."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """An immutable snapshot of what its connections (of UDP: client addresses) have seen so far."""
+        return self.scope.traffic_of(self.name)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Those of its traffic so far, `connections[0]` is the first."""
+        return self.traffic.connections

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from .._errors import WaitTimeout, is_for_the_user
-from .._wire.checks import check_seconds
+from .._wire.checks import check_seconds, check_text
 from .._wire.entries import Marked, Noted
 from .._wire.traffic import Traffic
 from .journal import Book
@@ -41,8 +41,12 @@ class Scope:
     @property
     def traffic(self) -> Traffic:
         """A snapshot of all connections of the lab."""
+        return self.traffic_of(None)
+
+    def traffic_of(self, endpoint: str | None) -> Traffic:
+        """A snapshot of the connections of one endpoint, or of all."""
         with self.book.lock:
-            return self.book.recorder.traffic()
+            return self.book.recorder.traffic(endpoint)
 
     def identity(self) -> int:
         """A number for a connection that no other in this process has."""
@@ -71,8 +75,7 @@ class Scope:
 
     def mark(self, text: str) -> None:
         """A moment of the test. Raises TypeError for anything but text."""
-        if not isinstance(text, str) or not text:
-            raise TypeError(f"text is {text!r}; expected what the row shall say, such as 'now the retry'")
+        check_text("text", text)
         with self.book.lock:
             self.book.write(Marked(time.monotonic(), text))
 

@@ -20,9 +20,8 @@ from typing import Any, NamedTuple, TypeAlias
 from .._errors import ServerError, is_for_the_user
 from .._wire.checks import check_seconds
 from .._wire.entries import TO_CLIENT, TO_SERVER, Address, Delivered, Direction, LegOpened, Sent
-from .._wire.traffic import Connection, Traffic
 from .handlers import check_function, join_all
-from .place import Place
+from .place import Recorded
 from .poller import READ
 from .ports import Port
 from .scope import Scope
@@ -72,7 +71,7 @@ class _Question(NamedTuple):
     sock: _socket.socket
 
 
-class UdpResponder(Place):
+class UdpResponder(Recorded):
     """A UDP server that answers from a table or a callable; without either it is an echo.
 
     `answers` is a mapping from datagram to answer (others get silence), or a callable of `(data)` or `(data, peer)`. An
@@ -97,10 +96,8 @@ class UdpResponder(Place):
         self.scope = scope
         self.name = scope.name(self.kind, name)
         self._clients: dict[Any, _Client] = {}
-        self._last = {
-            False: 0,
-            True: 1,
-        }  # the number of the youngest client; 0, -1 ... of those that were there before
+        # The number of the youngest client; 0, -1 ... of those that were there before.
+        self._last = {False: 0, True: 1}
         self._sock: _socket.socket | None = None
         self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
         self._thread = self._own_thread() if callable(answers) else None
@@ -108,17 +105,6 @@ class UdpResponder(Place):
         self.start()
         if self._thread is not None:
             self._thread.start()
-
-    @property
-    def traffic(self) -> Traffic:
-        """An immutable snapshot of the datagrams so far, a connection for each client address."""
-        with self.scope.book.lock:
-            return self.scope.book.recorder.traffic(self.name)
-
-    @property
-    def connections(self) -> tuple[Connection, ...]:
-        """Those of `traffic`: one for each client address."""
-        return self.traffic.connections
 
     def start(self) -> None:
         """Answer; again on the same port after `stop()`."""

@@ -11,7 +11,7 @@ from numbers import Real
 
 from .._errors import is_for_the_user
 
-__all__ = ["check_choice", "check_count", "check_flag", "check_seconds"]
+__all__ = ["check_choice", "check_count", "check_flag", "check_seconds", "check_text"]
 
 __tracebackhide__ = is_for_the_user
 
@@ -43,3 +43,9 @@ def check_flag(field: str, value: object) -> None:
     """`value` must be True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{field} is {value!r}; expected True or False")
+
+
+def check_text(field: str, value: object) -> None:
+    """`value` must be some text."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{field} is {value!r}; expected some text: pass what the row shall say")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .._errors import is_for_the_user
 from .checks import check_count, check_flag, check_seconds
@@ -185,8 +184,6 @@ class Drop(Narrowable):
 @dataclass(frozen=True, repr=False)
 class _Cut(Narrowable):
     """A fault that ends the stream at a byte."""
-
-    streams_only: ClassVar[str] = "datagrams have no end; use Drop() or narrow it with when()"
 
     after: int | None = None
     at: int | None = None
