@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from pytest_netfixtures._netlab import NetLab
+    from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
     from pytest_netfixtures._wire.events import (
         NEVER,
         Data,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     )
     from pytest_netfixtures._wire.narrowing import narrow
     from pytest_netfixtures._wire.pipeline import Fault, Seen
-    from pytest_netfixtures._wire.streams import Delay, Drop, HalfClose, Reset, Slice, Stall, Truncate
+    from pytest_netfixtures._wire.streams import Delay, Slice, Stall
     from pytest_netfixtures._wire.traffic import Connection, Flow, Traffic
 
     __version__: str
@@ -131,7 +132,8 @@ _ROOMS = {
     "_wire.events": "NEVER Data Datagram Event Fin Lifted Opened Rst Wake",
     "_wire.narrowing": "narrow",
     "_wire.pipeline": "Fault Seen",
-    "_wire.streams": "Delay Drop HalfClose Reset Slice Stall Truncate",
+    "_wire.ends": "Drop HalfClose Reset Truncate",
+    "_wire.streams": "Delay Slice Stall",
     "_wire.traffic": "Connection Flow Traffic",
 }
 

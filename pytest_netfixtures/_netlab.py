@@ -12,11 +12,14 @@ from typing import Any, Protocol, TypeVar
 from ._engine.handlers import Handler
 from ._engine.journal import Book, Sink
 from ._engine.loop import Engine, current_engine
-from ._engine.ports import Port
+from ._engine.nowhere import Refused, Tarpit
+from ._engine.proxy import Faults, Proxy
 from ._engine.scope import Scope
 from ._engine.servers import DeafServer, TcpEcho, TcpServer
-from ._engine.tcp_proxy import Faults, TcpProxy
+from ._engine.tcp_proxy import TcpProxy
 from ._engine.udp import Answers, UdpResponder
+from ._engine.udp_proxy import UdpProxy
+from ._engine.waiting import check_condition, not_true
 from ._errors import NEVER_FIRED, FaultNeverFired, SetupError, append, is_for_the_user
 from ._wire.checks import check_count, check_seconds
 from ._wire.entries import LegOpened
@@ -130,6 +133,7 @@ class NetLab:
         to_server: Faults = (),
         to_client: Faults = (),
         on_unreachable: str = "reset",
+        accept_delay: float = 0.0,
         queue_bytes: int = 1 << 20,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -143,6 +147,36 @@ class NetLab:
                 to_server=to_server,
                 to_client=to_client,
                 on_unreachable=on_unreachable,
+                accept_delay=accept_delay,
+                queue_bytes=queue_bytes,
+                host=host,
+                port=port,
+                name=name,
+            )
+        )
+
+    def udp_proxy(
+        self,
+        upstream: object,
+        *,
+        to_server: Faults = (),
+        to_client: Faults = (),
+        on_unreachable: str = "refuse",
+        idle_seconds: float = 30.0,
+        queue_bytes: int = 1 << 20,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        name: str | None = None,
+    ) -> UdpProxy:
+        """A UDP proxy in front of `upstream`; each client address is a session of its own."""
+        return self._own(
+            UdpProxy(
+                self._open(),
+                upstream,
+                to_server=to_server,
+                to_client=to_client,
+                on_unreachable=on_unreachable,
+                idle_seconds=idle_seconds,
                 queue_bytes=queue_bytes,
                 host=host,
                 port=port,
@@ -154,8 +188,11 @@ class NetLab:
 
     def refused_address(self, host: str = "127.0.0.1") -> tuple[str, int]:
         """An address where connects are refused until the lab is closed; the port is ours."""
-        port = self._own(_Refused(Port(self._open().engine, host)))
-        return port.address
+        return self._own(Refused(self._open().engine, host)).address
+
+    def tarpit_address(self, host: str = "127.0.0.1") -> tuple[str, int]:
+        """An address where a connect hangs until the client gives up: nobody accepts, refuses or answers."""
+        return self._own(Tarpit(self._open().engine, host)).address
 
     def deaf_server(self, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None) -> DeafServer:
         """Connects succeed, nothing is ever accepted or read."""
@@ -185,14 +222,14 @@ class NetLab:
         use `wait_for_async` there.
         """
         __tracebackhide__ = True
-        _check_condition(condition)
-        self._scope.wait_until(condition, within, lambda: _not_true(condition))
+        check_condition(condition)
+        self._scope.wait_until(condition, within, lambda: not_true(condition))
 
     async def wait_for_async(self, condition: Callable[[], object], within: float | None = None) -> None:
         """`wait_for` for async code, under asyncio and trio; `condition` is called in another thread."""
         __tracebackhide__ = True
-        _check_condition(condition)
-        await self._scope.wait_until_async(condition, within, lambda: _not_true(condition))
+        check_condition(condition)
+        await self._scope.wait_until_async(condition, within, lambda: not_true(condition))
 
     def mark(self, text: str) -> None:
         """A moment of the test, for report and capture."""
@@ -219,7 +256,8 @@ class NetLab:
 
     def never_fired(self) -> list[str]:
         """The faults that had to fire and never did, as code with their place."""
-        return [text for proxy in self._proxies() for text in proxy.never_fired()]
+        proxies = [endpoint for endpoint in self._owned if isinstance(endpoint, Proxy)]
+        return [text for proxy in proxies for text in proxy.never_fired()]
 
     def reset_all(self, reason: str) -> None:
         """Reset every open connection, so that whoever waits for one returns."""
@@ -292,9 +330,6 @@ class NetLab:
         self._owned.append(endpoint)
         return endpoint
 
-    def _proxies(self) -> list[TcpProxy]:
-        return [endpoint for endpoint in self._owned if isinstance(endpoint, TcpProxy)]
-
     def _open_entries(self) -> list[LegOpened]:
         listed = [endpoint.open_entries() for endpoint in self._owned if hasattr(endpoint, "open_entries")]
         return [entry for entries in listed for entry in entries]
@@ -313,26 +348,3 @@ def _close(endpoint: Any) -> Exception | None:
     except Exception as problem:
         return problem
     return None
-
-
-def _check_condition(condition: object) -> None:
-    if not callable(condition):
-        raise TypeError(
-            f"condition is {condition!r}; expected a function without arguments, such as a lambda"
-        )
-
-
-def _not_true(condition: Callable[[], object]) -> str:
-    name = getattr(condition, "__qualname__", repr(condition))
-    return f"{name} was not true; expected it to become true: look at the traffic below, or give it more time with within="
-
-
-class _Refused:
-    """A port where nobody ever listens."""
-
-    def __init__(self, port: Port) -> None:
-        self._port = port
-        self.address = (port.host, port.port)
-
-    def close(self) -> None:
-        self._port.engine.call(self._port.close)

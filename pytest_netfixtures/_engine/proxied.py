@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _socket
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._wire.entries import (
@@ -19,7 +18,6 @@ from .._wire.entries import (
     Address,
     Delivered,
     Direction,
-    Fired,
     How,
     LegEnded,
     LegFailed,
@@ -28,10 +26,9 @@ from .._wire.entries import (
     Sent,
     Side,
 )
-from .._wire.events import Data, Event, Fin, Rst, Wake
-from .._wire.pipeline import Armed, Fire, Out, Pipeline, opposite
-from .._wire.seen import code_of
-from .agenda import Agenda
+from .._wire.events import Data, Event, Fin, Rst
+from .._wire.pipeline import opposite
+from .faulted import Faulted
 from .link import Chunk, Link
 from .sockets import tune
 from .upstream import Dial, address_of
@@ -41,43 +38,24 @@ if TYPE_CHECKING:
 
 __all__ = ["ProxiedConnection"]
 
-SLOW_FAULT = 0.5
-"""A call of a fault that takes longer is reported by name: it holds up every server and proxy."""
 
-
-class ProxiedConnection:
+class ProxiedConnection(Faulted):
     """A client, an upstream, and what is on the way between them. For the engine's thread."""
 
+    connected = False
+
     def __init__(self, proxy: TcpProxy, sock: _socket.socket, peer: Address, number: int) -> None:
+        super().__init__(proxy, number)
         self.proxy = proxy
         self.peer = peer
-        self.id = proxy.scope.identity()
-        self.opened_before = False
-        self.engine = proxy.scope.engine
-        self.book = proxy.scope.book
         self.client = Link(self.engine, sock, self)
         self.server: Link | None = None
-        self.connected = False
         self._upstream: tuple[str, int] = ("", 0)
         self._local: tuple[str, int] = ("", 0)
         self._dial = Dial(self.engine, self._connecting, self._failed, self._connected, self._unreachable)
-        self._pipeline = Pipeline(number, (*proxy.scope.key, proxy.name), self.id)
-        for armed in proxy.armed:
-            self._pipeline.arm(armed)
-        self._agenda = Agenda(self.engine, self._do, self._balance_both, proxy.paused)
         self._sent = dict.fromkeys(DIRECTIONS, 0)
         self._delivered = dict.fromkeys(DIRECTIONS, 0)
         self._over: dict[Direction, Event | None] = dict.fromkeys(DIRECTIONS)
-        self._asking = False
-
-    @property
-    def number(self) -> int:
-        """Counts from 1; for those that were open when the proxy forgot, 0 and below. Faults go by it too."""
-        return self._pipeline.number
-
-    @number.setter
-    def number(self, number: int) -> None:
-        self._pipeline.number = number
 
     # Opening.
 
@@ -109,7 +87,7 @@ class ProxiedConnection:
         with self.book.lock:
             self.book.write(self._entry_of_leg(LegOpened, "server"))
         self.connected = True
-        self._agenda.carry(self._ask(self._pipeline.open, time.monotonic()))
+        self._open_faults()
         self.client.read(True)
         self.server.read(True)
 
@@ -174,57 +152,18 @@ class ProxiedConnection:
 
     # Events on their way.
 
-    def _feed(self, direction: Direction, event: Event) -> None:
-        self._agenda.carry(self._ask(self._pipeline.feed, direction, event))
-
-    def _ask(self, function: Callable[..., list[Out]], *args: Any) -> list[Out]:
-        """Call into the faults; one that raises (pytest.fail() too) resets the connection and fails the test."""
-        began = time.monotonic()
-        self._asking = True
-        try:
-            outs = function(*args)
-        except BaseException as error:
-            self.proxy.scope.fail(error)
-            self.proxy.scope.note(f"a fault raised {error!r}, so that the connection is reset", self.id)
-            self.cut(reset=True)
-            return []
-        finally:
-            self._asking = False
-        self._tell_of_slowness(time.monotonic() - began)
-        return outs
-
-    def _tell_of_slowness(self, took: float) -> None:
-        if took > SLOW_FAULT:
-            faults = ", ".join(code_of(armed.fault) for armed in self.proxy.armed)
-            self.proxy.scope.note(
-                f"a call of a fault took {took:.1f} s and held up everything: one of {faults}", self.id
-            )
-
-    def _do(self, out: Out) -> None:
-        for fire in out.fires:
-            self._tell(fire)
-        event = out.event
-        if isinstance(event, Wake):
-            if out.stage is not None:
-                self._agenda.carry(self._ask(self._pipeline.wake, out.stage, event.at))
-        elif self._over[out.direction] is None or (
-            isinstance(event, Rst) and not self._is_over(out.direction)
-        ):
-            self._act(out.direction, event, out.faults)
-
-    def _tell(self, fire: Fire) -> None:
-        with self.book.lock:
-            self.book.write(Fired(time.monotonic(), self.id, *fire))
-
     def _is_over(self, direction: Direction) -> bool:
         """Whether nothing can happen here any more; behind a FIN of this direction alone an RST still can."""
         over = self._over[direction]
         return over is not None and not (isinstance(over, Fin) and not over.whole)
 
+    def _may_act(self, direction: Direction, event: Event) -> bool:
+        return self._over[direction] is None or (isinstance(event, Rst) and not self._is_over(direction))
+
     def _act(self, direction: Direction, event: Event, faults: tuple[str, ...]) -> None:
         receiver = self._receiver(direction)
-        if receiver is None:
-            return  # a fault has made something of being lifted before the upstream was connected
+        if receiver is None or not self._may_act(direction, event):
+            return  # without a receiver: a fault has made something of being lifted before the upstream was connected
         if isinstance(event, Data):
             receiver.write(Chunk(event.data, event.at, faults))
         elif isinstance(event, Fin):
@@ -239,9 +178,9 @@ class ProxiedConnection:
             self._over[way] = event
             if (receiver := self._receiver(way)) is not None:
                 receiver.end(how, faults)
-        self._balance_both()
+        self._carried_out()
 
-    def _balance_both(self) -> None:
+    def _carried_out(self) -> None:
         for direction in DIRECTIONS:
             self._balance(direction)
 
@@ -267,28 +206,10 @@ class ProxiedConnection:
         """Whether either leg still exists."""
         return not self.client.closed or (self.server is not None and not self.server.closed)
 
-    def add(self, armed: Armed) -> None:
-        """A fault more, from now on; when a fault asks for it, as soon as that has answered."""
-        if self._asking:
-            self.engine.post(lambda: self.add(armed))
-        elif self.connected:
-            self._agenda.carry(self._ask(self._pipeline.add, armed, time.monotonic()))
-        else:
-            self._pipeline.arm(armed)
-
-    def lift(self, armed: Armed) -> None:
-        """A fault less; what it held goes on."""
-        if self._asking:
-            self.engine.post(lambda: self.lift(armed))
-            return
-        self._agenda.carry(self._ask(self._pipeline.lift, armed, time.monotonic()))
-        self._balance_both()
-
     def pause(self, on: bool) -> None:
-        """Carry nothing out, or go on."""
         for link in self._links():
             link.rest(on)
-        self._agenda.pause(on)
+        super().pause(on)
 
     def cut(self, reset: bool) -> None:
         """End both legs now; what waits is not delivered."""

@@ -31,13 +31,17 @@ CONNECT_SECONDS = 5.0
 _EXPECTED = "expected a server or proxy of ours, ('127.0.0.1', 6379) or '127.0.0.1:6379'"
 
 
-def check_upstream(upstream: object, proxy: object = None) -> None:
-    """Raise TypeError or ValueError unless it is, or has, an address of a TCP server that is not the proxy itself."""
+def check_upstream(upstream: object, proxy: object = None, *, transport: str = "tcp") -> None:
+    """Raise TypeError or ValueError unless it is, or has, an address of such a server that is not the proxy itself."""
     address_of(upstream)
     if upstream is proxy:
         raise ValueError(f"upstream is the proxy itself, {upstream!r}; {_EXPECTED}")
-    if getattr(upstream, "scheme", "tcp") == "udp":
-        raise ValueError(f"upstream is {upstream!r}, which speaks UDP; {_EXPECTED}")
+    speaks = "udp" if getattr(upstream, "scheme", transport) == "udp" else "tcp"
+    if speaks != transport:
+        raise ValueError(
+            f"upstream is {upstream!r}, which speaks {speaks.upper()}; expected one that speaks {transport.upper()}:"
+            f" put netlab.{speaks}_proxy(...) in front of it"
+        )
 
 
 def address_of(upstream: object) -> tuple[str, int]:

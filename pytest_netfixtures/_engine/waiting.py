@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from .._errors import NetlabError, is_for_the_user
 
-__all__ = ["beside_the_loop", "in_event_loop", "refuse_to_block"]
+__all__ = ["beside_the_loop", "check_condition", "in_event_loop", "not_true", "refuse_to_block"]
 
 __tracebackhide__ = is_for_the_user
 
@@ -89,3 +89,17 @@ def _hand_over(future: Any, result: object, error: BaseException | None) -> None
         future.set_result(result)
     else:
         future.set_exception(error)
+
+
+def check_condition(condition: object) -> None:
+    """`condition` must be a function without arguments."""
+    if not callable(condition):
+        raise TypeError(
+            f"condition is {condition!r}; expected a function without arguments, such as a lambda"
+        )
+
+
+def not_true(condition: Callable[[], object]) -> str:
+    """What a wait says that was in vain."""
+    name = getattr(condition, "__qualname__", repr(condition))
+    return f"{name} was not true; expected it to become true: look at the traffic below, or give it more time with within="

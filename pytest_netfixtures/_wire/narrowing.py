@@ -18,7 +18,7 @@ from .events import Data, Datagram, Event, Opened, Wake
 from .scanner import Pattern, Scanner, check_pattern, code_of_pattern
 from .seen import Fault, Seen, apply, code_of
 
-__all__ = ["Custom", "Narrowable", "check_fault", "faults_of", "is_optional", "narrow"]
+__all__ = ["Custom", "Narrowable", "check_fault", "narrow"]
 
 __tracebackhide__ = is_for_the_user
 
@@ -34,6 +34,14 @@ class Narrowable:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({_arguments(self)})"
+
+    def unfit(self, transport: str) -> str | None:
+        """Why a proxy of this transport ("tcp", "udp") cannot do it, and what to write instead; None: it can."""
+        return None
+
+    def by_chance(self) -> bool:
+        """Whether it may never fire although nothing is wrong: it has a rate, or was said to be optional."""
+        return False
 
     def on_connections(self, *numbers: int) -> Narrowable:
         """Act on these connections alone; numbers start at 1.
@@ -98,6 +106,12 @@ class Narrowed(Narrowable):
 
     def _call(self) -> str:
         raise TypeError(f"{type(self).__name__} does not say how it is printed")
+
+    def unfit(self, transport: str) -> str | None:
+        return self.fault.unfit(transport) if isinstance(self.fault, Narrowable) else None
+
+    def by_chance(self) -> bool:
+        return isinstance(self.fault, Narrowable) and self.fault.by_chance()
 
     def watchers(self, armed: Direction) -> list[tuple[int, Scanner]]:
         """The patterns that are looked for in the other direction, with their depth in the chain."""
@@ -222,6 +236,9 @@ class Optionally(Narrowed):
     def _call(self) -> str:
         return "optional()"
 
+    def by_chance(self) -> bool:
+        return True
+
     def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
         return apply(self.fault, event, seen.inner())
 
@@ -265,22 +282,3 @@ def check_fault(field: str, fault: object) -> None:
             f"{field} is {fault!r}; expected a fault such as Delay(0.2), "
             "or a function of (event, seen) that yields events"
         )
-
-
-def faults_of(field: str, value: object) -> tuple[Fault, ...]:
-    """One fault or a sequence of faults as a tuple; TypeError names `field` otherwise."""
-    faults = (value,) if callable(value) else value
-    if not isinstance(faults, (tuple, list)):
-        raise TypeError(f"{field} is {value!r}; expected a fault, or a list or tuple of faults")
-    for fault in faults:
-        check_fault(field, fault)
-    return tuple(faults)
-
-
-def is_optional(fault: Fault) -> bool:
-    """Whether the fault, or one around it, is exempt from the rule that it must fire."""
-    while isinstance(fault, Narrowed):
-        if isinstance(fault, Optionally):
-            return True
-        fault = fault.fault
-    return False

@@ -1,8 +1,8 @@
-"""The faults of streams.
+"""The faults that shape a stream: every byte arrives, in order, only later or in other pieces.
 
 Law: a fault is a frozen value that yields events; it never waits, sends or remembers anything outside of `seen`. What
-it decides depends on byte offsets, never on how the bytes were chunked. Some of these act on datagrams as well, and
-say so.
+it decides depends on byte offsets, never on how the bytes were chunked. Those that act on datagrams as well say so;
+their offsets are numbers of datagrams there.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .._errors import is_for_the_user
-from .checks import check_count, check_flag, check_seconds
+from .checks import check_count, check_seconds
 from .effect import is_signal
-from .events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst
+from .events import NEVER, Data, Datagram, Event, Opened
 from .narrowing import Narrowable
 from .seen import Seen
 
-__all__ = ["Delay", "Drop", "HalfClose", "Reset", "Slice", "Stall", "Truncate"]
+__all__ = ["Delay", "Slice", "Stall"]
 
 __tracebackhide__ = is_for_the_user
 
@@ -91,6 +91,13 @@ class Slice(Narrowable):
             yield Data(self._time(event.at, offset, seen), event.data[start:stop])
             start = stop
 
+    def unfit(self, transport: str) -> str | None:
+        return (
+            "a datagram arrives in one piece; write MaxSize(n) for one that is cut"
+            if transport == "udp"
+            else None
+        )
+
     def _time(self, at: float, offset: int, seen: Seen) -> float:
         gap = self.gap if offset and offset % self.size == 0 else 0.0
         return max(at, seen.last_left + gap)
@@ -100,8 +107,8 @@ class Slice(Narrowable):
 class Stall(Narrowable):
     """Nothing more arrives, for a while or until lifted; nothing is lost.
 
-    `after`: so many bytes are delivered first. `seconds`: how long from then; None: until the fault is lifted.
-    Everything waits in order, the end of the stream included. Works on datagrams with `after=0`.
+    `after`: so many bytes (datagrams) are delivered first. `seconds`: how long from then; None: until the fault is
+    lifted. Everything waits in order, the end of the stream included. Works on streams and datagrams.
 
     Lifted: everything goes on at once.
 
@@ -125,6 +132,10 @@ class Stall(Narrowable):
             self._begin(event.at, seen)
         elif isinstance(event, Data):
             yield from self._pass(event, seen)
+        elif isinstance(event, Datagram) and seen.events < self.after:
+            yield event
+            if seen.events + 1 == self.after:
+                self._begin(event.at, seen)
         elif not is_signal(event):
             yield self._late(event, seen)
 
@@ -142,141 +153,3 @@ class Stall(Narrowable):
 
     def _late(self, event: Event, seen: Seen) -> Event:
         return event.moved(max(event.at, seen.memory.get("until", event.at)))
-
-
-@dataclass(frozen=True, repr=False)
-class Drop(Narrowable):
-    """Nothing more arrives, ever; the connection stays open. Ends are swallowed too. Works on datagrams with `after=0`.
-
-    `after`: so many bytes are delivered first. Reading goes on, so the sender never notices.
-
-    Lifted: once it has swallowed a byte of a connection it keeps this direction of it dead, because a gap is something
-    that TCP never shows. New connections pass.
-
-    >>> Drop(after=3)
-    Drop(after=3)
-
-        sent       |abcdefg
-        delivered  |abc
-    """
-
-    after: int = 0
-
-    def __post_init__(self) -> None:
-        check_count("after", self.after)
-
-    def __call__(self, event: Event, seen: Seen) -> Iterator[Event]:
-        if isinstance(event, Data):
-            yield from self._cut(event, seen)
-        elif isinstance(event, (Fin, Rst)) and seen.bytes < self.after:
-            yield event
-        elif isinstance(event, Lifted) and seen.memory.get("swallowed"):
-            seen.stay()
-
-    def _cut(self, event: Data, seen: Seen) -> Iterator[Event]:
-        room = max(0, self.after - seen.bytes)
-        if room < len(event.data):
-            seen.memory["swallowed"] = True
-        if room:
-            yield event if room >= len(event.data) else Data(event.at, event.data[:room])
-
-
-@dataclass(frozen=True, repr=False)
-class _Cut(Narrowable):
-    """A fault that ends the stream at a byte."""
-
-    after: int | None = None
-    at: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.after is not None and self.at is not None:
-            raise ValueError(f"after is {self.after!r} and at is {self.at!r}; expected one of them: choose")
-        for field, value in (("after", self.after), ("at", self.at)):
-            if value is not None:
-                check_count(field, value)
-
-    def __call__(self, event: Event, seen: Seen) -> Iterator[Event]:
-        if isinstance(event, Opened) and self.at is None and not self.after:
-            yield self._end(event.at)
-        elif isinstance(event, Data):
-            yield from self._cut(event, seen)
-        elif not is_signal(event):
-            yield event
-
-    def _cut(self, event: Data, seen: Seen) -> Iterator[Event]:
-        limit = self.at if self.at is not None else self.after or 0
-        room = max(0, limit - seen.bytes)
-        reached = len(event.data) > room if self.at is not None else len(event.data) >= room
-        if not reached:
-            yield event
-            return
-        if room:
-            yield event if room == len(event.data) else Data(event.at, event.data[:room])
-        yield self._end(event.at)
-
-    def _end(self, at: float) -> Event:
-        raise TypeError(f"{type(self).__name__} does not say how it ends")
-
-
-@dataclass(frozen=True, repr=False)
-class Truncate(_Cut):
-    """n bytes, then a clean end (FIN). The connection is over: both legs end, later bytes are drained and dropped.
-
-    `after=n` acts as soon as n bytes have been delivered (default 0: when the connection opens, before any request).
-    `at=n` acts when the byte with offset n arrives, which is not delivered. What the peer still sends is read and
-    dropped, so that the FIN never turns into an RST.
-
-    Lifted: what has ended stays ended.
-
-    >>> Truncate(after=10)
-    Truncate(after=10)
-
-        sent       |abcdefg
-        delivered  |abc FIN
-    """
-
-    def _end(self, at: float) -> Event:
-        return Fin(at, whole=True)
-
-
-@dataclass(frozen=True, repr=False)
-class HalfClose(_Cut):
-    """n bytes, then FIN in this direction alone; the other one goes on. `after` and `at` as for `Truncate`.
-
-    Lifted: what has ended stays ended.
-
-    >>> HalfClose(after=10)
-    HalfClose(after=10)
-
-        sent       |abcdefg
-        delivered  |abc FIN
-    """
-
-    def _end(self, at: float) -> Event:
-        return Fin(at)
-
-
-@dataclass(frozen=True, repr=False)
-class Reset(_Cut):
-    """n bytes, then RST; the other leg is reset too, unless `other_leg=False`. `after` and `at` as for `Truncate`.
-
-    `Reset(at=0)` in `to_client` is "the server did the work, the answer is lost". The client may meet the RST in any
-    call: catch `OSError`, and assert on the traffic. On a Unix socket there is no RST.
-
-    Lifted: what has ended stays ended.
-
-    >>> Reset(after=3)
-    Reset(after=3)
-
-        sent       |abcdefg
-        delivered  |abc RST
-    """
-
-    other_leg: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_flag("other_leg", self.other_leg)
-
-    def _end(self, at: float) -> Event:
-        return Rst(at, whole=self.other_leg)

@@ -163,6 +163,7 @@ def test_500_labs_leave_nothing_behind() -> None:
         one_round()
     grown = memory() - base
     tracemalloc.stop()
-    assert (descriptors(), threading.active_count()) == (before, threads)
+    assert descriptors() <= before
+    assert threading.active_count() <= threads  # one of an earlier test may end meanwhile
     print(f"memory grew by {grown} bytes")
     assert grown < 64 << 10

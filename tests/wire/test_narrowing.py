@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wire.wire_tools import (
+    FACE,
     FUNCTIONS,
     Ways,
     Wire,
@@ -27,24 +28,23 @@ from wire.wire_tools import (
     ways,
 )
 
-from pytest_netfixtures._wire import streams
+from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
 from pytest_netfixtures._wire.entries import TO_CLIENT, TO_SERVER
 from pytest_netfixtures._wire.events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
+from pytest_netfixtures._wire.given import faults_of, must_fire
 from pytest_netfixtures._wire.narrowing import (
     Narrowable,
     Narrowed,
     check_fault,
-    faults_of,
-    is_optional,
     narrow,
 )
 from pytest_netfixtures._wire.pipeline import Armed, Fault, Seen
-from pytest_netfixtures._wire.streams import Delay, Drop, HalfClose, Reset, Slice, Stall, Truncate
+from pytest_netfixtures._wire.streams import Delay, Slice, Stall
 
 OPEN = Opened(0.0)
 BOTH = (None, TO_SERVER, TO_CLIENT)
 everything = narrowed(shaping | cuts | losing | st.sampled_from(FUNCTIONS).map(narrow), BOTH)
-NAMES = {**vars(streams), "re": re, "narrow": narrow, **{each.__name__: each for each in FUNCTIONS}}
+NAMES = {**FACE, "re": re, "narrow": narrow, **{each.__name__: each for each in FUNCTIONS}}
 
 
 def got(fault: Fault, *chunks: bytes, number: int = 1) -> bytes:
@@ -168,10 +168,10 @@ def test_one_fault_or_a_sequence_of_faults_is_taken() -> None:
 
 
 def test_a_fault_is_optional_wherever_in_the_chain_that_was_said() -> None:
-    assert is_optional(Reset().optional().times(1).when(b"x"))
-    assert is_optional(narrow(upper).optional())
-    assert not is_optional(Reset().times(1))
-    assert not is_optional(upper)
+    assert not must_fire(Reset().optional().times(1).when(b"x"))
+    assert not must_fire(narrow(upper).optional())
+    assert must_fire(Reset().times(1))
+    assert must_fire(upper)
 
 
 def test_what_is_narrowed_already_stays_as_it_is() -> None:

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire.wire_tools import Wire, answers, beat, hasty, passing, row, stutter, traffic, upper
 
+from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
 from pytest_netfixtures._wire.entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction
 from pytest_netfixtures._wire.events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
 from pytest_netfixtures._wire.narrowing import narrow
 from pytest_netfixtures._wire.pipeline import Armed, Fire, Pipeline, Seen, opposite
 from pytest_netfixtures._wire.seen import code_of
-from pytest_netfixtures._wire.streams import Delay, Drop, HalfClose, Reset, Slice, Stall, Truncate
+from pytest_netfixtures._wire.streams import Delay, Slice, Stall
 
 X, Y = Data(1.0, b"x"), Data(2.0, b"y")
 

@@ -7,14 +7,15 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire.wire_tools import answers, cuts, jitters, losing, row, shaping
+from wire.wire_tools import FACE, answers, cuts, jitters, losing, row, shaping
 
-from pytest_netfixtures._wire import streams
+from pytest_netfixtures._wire import ends
+from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
 from pytest_netfixtures._wire.entries import TO_CLIENT
 from pytest_netfixtures._wire.events import Data, Datagram, Event, Fin, Lifted, Opened, Rst
 from pytest_netfixtures._wire.narrowing import Narrowable
 from pytest_netfixtures._wire.pipeline import Armed, Fault
-from pytest_netfixtures._wire.streams import Delay, Drop, HalfClose, Reset, Slice, Stall, Truncate
+from pytest_netfixtures._wire.streams import Delay, Slice, Stall
 
 OPEN = Opened(0.0)
 A, B = Data(1.0, b"abc"), Data(2.0, b"defg")
@@ -135,7 +136,7 @@ def test_jitter_of_datagrams_is_decided_by_their_number() -> None:
 
 @given(shaping | cuts | losing | jitters)
 def test_a_fault_prints_as_the_code_that_made_it(fault: Narrowable) -> None:
-    assert eval(repr(fault), vars(streams)) == fault
+    assert eval(repr(fault), FACE) == fault
 
 
 @given(shaping | cuts | losing | jitters)
@@ -198,13 +199,13 @@ def test_a_wrong_argument_names_field_and_value_and_what_was_expected(
     code: str, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as caught:
-        eval(code, vars(streams))
+        eval(code, FACE)
     assert str(caught.value) == message
 
 
 def test_what_is_only_a_part_of_a_fault_says_so() -> None:
     with pytest.raises(TypeError, match="_Cut does not say how it ends"):
-        list(streams._Cut(after=0)(OPEN, row().pipeline.arm(_armed()).seen))
+        list(ends._Cut(after=0)(OPEN, row().pipeline.arm(_armed()).seen))
     with pytest.raises(TypeError, match="Narrowable is no fault by itself"):
         Narrowable()(OPEN, row().pipeline.arm(_armed()).seen)
 

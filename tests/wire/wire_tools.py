@@ -13,12 +13,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+import pytest_netfixtures as face
+from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
 from pytest_netfixtures._wire.entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction
 from pytest_netfixtures._wire.events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
 from pytest_netfixtures._wire.narrowing import Narrowable, narrow
 from pytest_netfixtures._wire.pipeline import Armed, Fault, Fire, Out, Pipeline, Seen, opposite
 from pytest_netfixtures._wire.schedule import Schedule
-from pytest_netfixtures._wire.streams import Delay, Drop, HalfClose, Reset, Slice, Stall, Truncate
+from pytest_netfixtures._wire.streams import Delay, Slice, Stall
 
 Piece = tuple[float, bytes]
 End = Fin | Rst
@@ -227,6 +229,11 @@ def beat(event: Event, seen: Seen) -> Iterator[Event]:
         yield Wake(event.at + 1)
     elif not isinstance(event, Wake):
         yield event
+
+
+# Everything that a user can import, by name: what a fault prints is code of these.
+
+FACE = {name: getattr(face, name) for name in face.__all__}
 
 
 # Strategies. A small alphabet, so that patterns are found.

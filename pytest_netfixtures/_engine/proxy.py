@@ -1,0 +1,190 @@
+"""What every proxy is: an upstream, and faults for its connections, from the start and live.
+
+Law: it keeps the armed faults and tells the open connections of a change; what a connection makes of that is in
+`faulted.py`. A change of faults is one call on the engine's thread, so that every connection meets either the old row or
+the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .._errors import is_for_the_user
+from .._wire.entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction
+from .._wire.given import faults_of, must_fire
+from .._wire.pipeline import Armed, Fault
+from .endpoint import Undo
+from .place import Recorded
+from .upstream import check_upstream
+
+if TYPE_CHECKING:
+    from .faulted import Faulted
+
+__tracebackhide__ = is_for_the_user
+
+__all__ = ["Faults", "LiveFaults", "Proxy", "Row"]
+
+Faults = Fault | Sequence[Fault]
+"""Wherever faults are taken: one, or a sequence in the direction of travel."""
+
+Row = list[tuple[Direction, Fault]]
+
+
+class Proxy(Recorded):
+    """A proxy with faults: `to_server` and `to_client`."""
+
+    transport = "tcp"
+
+    def _take(self, upstream: object, to_server: Faults, to_client: Faults) -> None:
+        """What it is made of; before it has a port. `scope` must be there."""
+        check_upstream(upstream, transport=self.transport)
+        self._upstream = upstream
+        self.paused = False
+        self.armed: list[Armed] = []
+        self._history: list[Armed] = []
+        self._unfired: list[str] = []
+        self.armed = self._armed(self._rows(to_server, to_client))
+
+    @property
+    def upstream(self) -> object:
+        """Where new connections go; open ones stay where they are."""
+        return self._upstream
+
+    @upstream.setter
+    def upstream(self, upstream: object) -> None:
+        check_upstream(upstream, self, transport=self.transport)
+        self._upstream = upstream
+
+    @property
+    def url(self) -> str:
+        """`tcp://host:port`, or with the scheme of the server of ours that it stands in front of."""
+        scheme = str(getattr(self._upstream, "url", self.scheme)).partition(":")[0]
+        return f"{scheme}://{self.netloc}"
+
+    def fault(self, *, to_server: Faults = (), to_client: Faults = ()) -> LiveFaults:
+        """Faults for a block: `with proxy.fault(to_client=Stall()):`. Open connections meet them too.
+
+        A fault is added last in its row, nearest the receiver; bytes already on their way do not meet it. At the end of
+        the block it is lifted. Raises ValueError without a fault, or for one that does not fit.
+        """
+        rows = self._rows(to_server, to_client)
+        if not rows:
+            raise ValueError(
+                "fault() has no fault; expected one at least: write to_server=... or to_client=..."
+            )
+        return LiveFaults(self, rows)
+
+    def set_faults(self, *, to_server: Faults = (), to_client: Faults = ()) -> None:
+        """Replace all faults at once, on open connections too."""
+        rows = self._rows(to_server, to_client)
+        self.scope.engine.call(self._replace, rows)
+
+    def clear_faults(self) -> None:
+        """Lift all faults."""
+        self.scope.engine.call(self._replace, [])
+
+    def fired(self, fault: Fault) -> int:
+        """On how many connections (of UDP: datagrams) this fault, or one that equals it, has changed anything."""
+        with self.scope.book.lock:
+            return sum(armed.fired for armed in self._history if armed.fault == fault)
+
+    def is_armed(self, fault: Fault) -> bool:
+        """Whether this fault, or one that equals it, was armed since the last `forget()`."""
+        return any(armed.fault == fault for armed in self._history)
+
+    def never_fired(self) -> list[str]:
+        """The faults that had to fire and have not, as code with their place; those of blocks that ended, once."""
+        return self.scope.engine.call(self._never_fired)
+
+    def pause(self) -> Undo:
+        """Hold both directions; nothing is lost, and new connections are accepted. As a context manager: for a block."""
+        self.scope.engine.call(self._pause, True)
+        return Undo(self.resume)
+
+    def resume(self) -> None:
+        """Go on after `pause()`."""
+        self.scope.engine.call(self._pause, False)
+
+    # On the engine's thread.
+
+    def faulted(self) -> Sequence[Faulted]:
+        """The open connections."""
+        raise TypeError(f"{type(self).__name__} does not say which connections it has")
+
+    def _never_fired(self) -> list[str]:
+        late = [self._described(armed) for armed in self.armed if _failed_to_fire(armed)]
+        names, self._unfired = self._unfired + late, []
+        return names
+
+    def _rows(self, to_server: object, to_client: object) -> Row:
+        given = {TO_SERVER: to_server, TO_CLIENT: to_client}
+        return [(way, each) for way in DIRECTIONS for each in faults_of(way, given[way], self.transport)]
+
+    def _armed(self, rows: Row) -> list[Armed]:
+        new: list[Armed] = []
+        for direction, fault in rows:
+            equal = [a for a in self.armed + new if a.direction == direction and repr(a.fault) == repr(fault)]
+            new.append(Armed(fault, direction, len(equal), by_test=self.scope.in_test))
+        self._history += new
+        return new
+
+    def add(self, rows: Row) -> list[Armed]:
+        """Arm faults on this proxy and its open connections."""
+        new = self._armed(rows)
+        self.armed += new
+        for connection in self.faulted():
+            for armed in new:
+                connection.add(armed)
+        return new
+
+    def lift(self, old: list[Armed]) -> None:
+        """Take armed faults away, by identity."""
+        self.armed = [armed for armed in self.armed if not any(armed is each for each in old)]
+        self._unfired += [self._described(armed) for armed in old if _failed_to_fire(armed)]
+        for connection in self.faulted():
+            for armed in old:
+                connection.lift(armed)
+
+    def _replace(self, rows: Row) -> None:
+        self.lift(list(self.armed))
+        self.add(rows)
+
+    def _pause(self, on: bool) -> None:
+        self.paused = on
+        for connection in self.faulted():
+            connection.pause(on)
+
+    def _forget_faults(self) -> None:
+        """Those that a test has armed are gone, the others start afresh."""
+        self.lift([armed for armed in self.armed if armed.by_test])
+        self._unfired.clear()
+        for armed in self.armed:
+            armed.shared.clear()
+            armed.connections.clear()
+            armed.datagrams = 0
+        self._history = list(self.armed)
+
+    def _described(self, armed: Armed) -> str:
+        return f"{armed.fault!r} {armed.direction} of {self.name}"
+
+
+class LiveFaults:
+    """Faults that are armed for a block."""
+
+    def __init__(self, proxy: Proxy, rows: Row) -> None:
+        self._proxy = proxy
+        self._rows = rows
+        self._armed: list[Armed] = []
+
+    def __enter__(self) -> Proxy:
+        self._armed += self._proxy.scope.engine.call(self._proxy.add, self._rows)
+        return self._proxy
+
+    def __exit__(self, *exc: object) -> None:
+        armed, self._armed = self._armed, []
+        self._proxy.scope.engine.call(self._proxy.lift, armed)
+
+
+def _failed_to_fire(armed: Armed) -> bool:
+    return not armed.fired and must_fire(armed.fault)
