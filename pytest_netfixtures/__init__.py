@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_netfixtures import profiles
     from pytest_netfixtures._assertions import (
         assert_closed,
         assert_closed_async,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_netfixtures._engine.servers import DeafServer, TcpEcho, TcpServer
     from pytest_netfixtures._engine.tcp_proxy import TcpProxy
     from pytest_netfixtures._engine.udp import Later, UdpResponder
+    from pytest_netfixtures._engine.udp_proxy import UdpProxy
     from pytest_netfixtures._errors import (
         CaptureIncomplete,
         CaptureUnavailable,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from pytest_netfixtures._netlab import NetLab
+    from pytest_netfixtures._wire.content import Corrupt, Insert
+    from pytest_netfixtures._wire.datagrams import BurstLoss, Duplicate, Loss, MaxSize, Reorder
     from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
     from pytest_netfixtures._wire.events import (
         NEVER,
@@ -52,48 +56,63 @@ if TYPE_CHECKING:
         Wake,
     )
     from pytest_netfixtures._wire.narrowing import narrow
+    from pytest_netfixtures._wire.pieces import Coalesce, Slice
     from pytest_netfixtures._wire.pipeline import Fault, Seen
-    from pytest_netfixtures._wire.streams import Delay, Slice, Stall
+    from pytest_netfixtures._wire.replacing import Replace
+    from pytest_netfixtures._wire.streams import Bandwidth, Delay, Retransmit, SlowClose, Stall
     from pytest_netfixtures._wire.traffic import Connection, Flow, Traffic
 
     __version__: str
 
 __all__ = [
     "NEVER",
+    "Bandwidth",
+    "BurstLoss",
     "Capture",
     "CaptureIncomplete",
     "CaptureUnavailable",
+    "Coalesce",
     "Connection",
     "ConnectionEnded",
+    "Corrupt",
     "Data",
     "Datagram",
     "DeafServer",
     "Delay",
     "Drop",
+    "Duplicate",
     "Event",
     "Fault",
     "FaultNeverFired",
     "Fin",
     "Flow",
     "HalfClose",
+    "Insert",
     "Later",
     "Lifted",
+    "Loss",
+    "MaxSize",
     "NetLab",
     "NetlabError",
     "Opened",
+    "Reorder",
+    "Replace",
     "Reset",
+    "Retransmit",
     "Rst",
     "Seen",
     "ServerConnection",
     "ServerError",
     "SetupError",
     "Slice",
+    "SlowClose",
     "Stall",
     "TcpEcho",
     "TcpProxy",
     "TcpServer",
     "Traffic",
     "Truncate",
+    "UdpProxy",
     "UdpResponder",
     "WaitTimeout",
     "Wake",
@@ -111,6 +130,7 @@ __all__ = [
     "assert_silent",
     "assert_silent_async",
     "narrow",
+    "profiles",
 ]
 
 _ROOMS = {
@@ -124,16 +144,21 @@ _ROOMS = {
     "_engine.servers": "DeafServer TcpEcho TcpServer",
     "_engine.tcp_proxy": "TcpProxy",
     "_engine.udp": "Later UdpResponder",
+    "_engine.udp_proxy": "UdpProxy",
     "_errors": (
         "CaptureIncomplete CaptureUnavailable ConnectionEnded FaultNeverFired NetlabError ServerError SetupError "
         "WaitTimeout"
     ),
     "_netlab": "NetLab",
+    "_wire.datagrams": "BurstLoss Duplicate Loss MaxSize Reorder",
     "_wire.events": "NEVER Data Datagram Event Fin Lifted Opened Rst Wake",
     "_wire.narrowing": "narrow",
     "_wire.pipeline": "Fault Seen",
     "_wire.ends": "Drop HalfClose Reset Truncate",
-    "_wire.streams": "Delay Slice Stall",
+    "_wire.content": "Corrupt Insert",
+    "_wire.replacing": "Replace",
+    "_wire.pieces": "Coalesce Slice",
+    "_wire.streams": "Bandwidth Delay Retransmit SlowClose Stall",
     "_wire.traffic": "Connection Flow Traffic",
 }
 
@@ -142,6 +167,8 @@ def __getattr__(name: str) -> Any:
     # Nothing is kept here: where pytester throws modules away, a kept class would be a stranger to those loaded anew.
     if name == "__version__":
         return _version()
+    if name == "profiles":
+        return _load(f"{__name__}.profiles")
     room = next((room for room, names in _ROOMS.items() if name in names.split()), None)
     if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ import pytest
 
 from pytest_netfixtures._errors import append
 
-__all__ = ["append", "is_verdict", "joined"]
+__all__ = ["append", "is_verdict", "joined", "seen_by_users"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -36,15 +36,15 @@ def is_verdict(error: BaseException) -> bool:
 
 def joined(errors: Iterable[BaseException]) -> BaseException | None:
     """One error for all of them: the first, with the others in its chain; None for none."""
-    found = [_seen_by_users(error) for error in errors]
+    found = list(errors)
     for error in found[1:]:
         append(found[0], error)
     return found[0] if found else None
 
 
-def _seen_by_users(error: BaseException) -> BaseException:
-    """Without the frames of ours that its traceback begins with."""
+def seen_by_users(error: BaseException) -> BaseException:
+    """Without the frames of ours that its traceback begins with; a complaint that has no others needs none."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
         trace = trace.tb_next
-    return error.with_traceback(trace) if trace is not None else error
+    return error.with_traceback(trace) if trace is not None or isinstance(error, TypeError) else error

@@ -13,12 +13,14 @@ import pytest
 
 from pytest_netfixtures._capture import Capture
 from pytest_netfixtures._errors import NEVER_FIRED, FaultNeverFired, WaitTimeout
-from pytest_netfixtures._joined import append, is_verdict, joined
+from pytest_netfixtures._joined import append, is_verdict, joined, seen_by_users
 from pytest_netfixtures._options import Settings
+from pytest_netfixtures._replay import replay
 from pytest_netfixtures._stash import USER_TIMEOUT
 from pytest_netfixtures._timer import Timer
 
 if TYPE_CHECKING:
+    from pytest_netfixtures._engine.proxy import Proxy
     from pytest_netfixtures._netlab import NetLab
 
 
@@ -28,6 +30,7 @@ class Run:
     def __init__(self, item: pytest.Item, settings: Settings, attempt: int) -> None:
         self.node_id = item.nodeid
         self.settings = settings
+        self.replay = replay(item, settings)
         self.attempt = attempt
         self.labs: list[NetLab] = []
         self.capture: Capture | None = None
@@ -38,6 +41,7 @@ class Run:
         self._place = (str(item.path), (item.location[1] or 0) + 1)
         self._seconds = _seconds(item, settings)
         self._timer: Timer | None = None
+        self._proxies: list[Proxy] = []
 
     def join(self, lab: NetLab, shared: bool = False) -> None:
         """From now on this lab works for this test. In a shared one, what others have armed need not fire here."""
@@ -79,8 +83,18 @@ class Run:
         self._add_errors(error)
         self._warn_of_unfired(error)
 
+    def proxies(self) -> list[Proxy]:
+        """All proxies of this test, oldest first; from the teardown on also those that are closed."""
+        known = {id(proxy) for proxy in self._proxies}
+        found = [
+            endpoint for lab in self.labs for endpoint in lab.endpoints if hasattr(endpoint, "armed_so_far")
+        ]
+        self._proxies += [proxy for proxy in found if id(proxy) not in known]
+        return self._proxies
+
     def begin_teardown(self) -> None:
         """The fixtures go."""
+        self.proxies()
         self._enter("teardown")
 
     def end_teardown(self, error: BaseException | None) -> None:
@@ -137,7 +151,7 @@ class Run:
     def _add_errors(self, error: BaseException | None) -> None:
         """What handlers met joins the error of the test, or is raised where there is none."""
         __tracebackhide__ = True
-        others = [other for lab in self.labs for other in lab.errors()]
+        others = [seen_by_users(other) for lab in self.labs for other in lab.errors()]
         if error is None:
             found = joined(others)
             if found is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,7 +23,9 @@ settings.register_profile(
 settings.register_profile("deep", settings.get_profile("usual"), max_examples=2000)
 settings.load_profile("usual")
 
-PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+# Debian keeps the programs of a PostgreSQL server away from PATH.
+OF_POSTGRES = map(str, Path("/usr/lib/postgresql").glob("*/bin"))
+PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", *OF_POSTGRES])
 
 
 def referees_required() -> bool:

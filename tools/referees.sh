@@ -3,12 +3,15 @@
 # missing; anywhere else it names it. It fails only where they are required (CI, NETFIXTURES_REQUIRE_REFEREES).
 set -euo pipefail
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+# Debian keeps the programs of a PostgreSQL server away from PATH; the function looks anew, behind an installation too.
+here() { command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null; }
 
 declare -A package=(
   [tshark]=tshark [capinfos]=wireshark-common [editcap]=wireshark-common [tcpdump]=tcpdump [redis-server]=redis-server
+  [initdb]=postgresql
 )
 
-missing() { for tool in "${!package[@]}"; do command -v "$tool" >/dev/null || echo "$tool"; done | sort; }
+missing() { for tool in "${!package[@]}"; do here "$tool" || echo "$tool"; done | sort; }
 packages_of() { for tool in "$@"; do echo "${package[$tool]}"; done | sort -u; }
 required() { [[ "${NETFIXTURES_REQUIRE_REFEREES:-${CI:-}}" =~ ^(1|true|True|yes)$ ]]; }
 

@@ -1,6 +1,7 @@
-"""What every TCP server and proxy is: a port, connections with numbers, and a record.
+"""What servers and proxies with connections are: a port, connections with numbers, and a record.
 
-Law: it accepts, counts, stops and starts; what a connection does is its own business. Public methods may be called from
+Law: it accepts, counts, stops and starts; what a connection does is its own business. `Endpoint` is what a proxy of UDP,
+whose sessions are its connections, has in common with those of TCP. Public methods may be called from
 any thread, inside a client's callback and inside a running event loop: none of them waits for a peer.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from .._errors import is_for_the_user
 from .._wire.entries import Address, LegOpened
@@ -16,7 +17,7 @@ from .place import Recorded
 from .ports import Listener, Port
 from .scope import Scope
 
-__all__ = ["Live", "TcpEndpoint", "Undo"]
+__all__ = ["Endpoint", "Live", "TcpEndpoint", "Undo"]
 
 __tracebackhide__ = is_for_the_user
 
@@ -45,18 +46,29 @@ class Live(Protocol):
         """End at teardown."""
 
 
-class TcpEndpoint(Recorded):
-    """A TCP server or proxy: `host`, `port`, `address`, `netloc`, `url`, `name`, `traffic`, `connections`."""
+L = TypeVar("L", bound=Live)
 
-    kind = "tcp"
 
-    def __init__(
-        self, scope: Scope, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
-    ) -> None:
+class Listens(Protocol):
+    """What can hear clients on a port, and fall silent."""
+
+    def listen(self) -> None:
+        """Hear clients from now on."""
+
+    def refuse(self) -> None:
+        """From now on nobody listens; the port stays ours."""
+
+
+class Endpoint(Recorded):
+    """A server or proxy: `host`, `port`, `address`, `netloc`, `url`, `name`, `traffic`, `connections`."""
+
+    kind = "endpoint"
+
+    def __init__(self, scope: Scope, port: Port, listener: Listens, name: str | None = None) -> None:
         self.scope = scope
-        self._port = Port(scope.engine, host, port)
+        self._port = port
         self.name = scope.name(self.kind, name)
-        self._listener = Listener(self._port, self._accepted)
+        self._listener = listener
         self._live: list[Live] = []
         self._count = 0
         self._say_where()
@@ -68,7 +80,7 @@ class TcpEndpoint(Recorded):
 
     def start(self) -> None:
         """Listen; again on the same port after `stop()` or `refuse()`."""
-        self.scope.engine.call(self._listener.listen)
+        self.scope.engine.call(self._listen)
 
     def stop(self) -> None:
         """Stop: on return the port refuses and every connection is dead. Idempotent; `start()` brings it back."""
@@ -76,7 +88,7 @@ class TcpEndpoint(Recorded):
 
     def refuse(self) -> Undo:
         """Nobody listens from now on, on the same port; open connections stay. As a context manager: for a block."""
-        self.scope.engine.call(self._listener.refuse)
+        self.scope.engine.call(self._refuse)
         return Undo(self.start)
 
     def cut(self, reset: bool = False) -> None:
@@ -99,8 +111,16 @@ class TcpEndpoint(Recorded):
         """Stop, and give the port back."""
         self.scope.engine.call(self._close)
 
-    def _stop(self) -> None:
+    # On the engine's thread.
+
+    def _listen(self) -> None:
+        self._listener.listen()
+
+    def _refuse(self) -> None:
         self._listener.refuse()
+
+    def _stop(self) -> None:
+        self._refuse()
         for connection in list(self._live):
             connection.abandon()
         self._live.clear()
@@ -129,13 +149,32 @@ class TcpEndpoint(Recorded):
             connection.number, connection.opened_before = -number, True
         return self._live
 
-    def _accepted(self, sock: _socket.socket, peer: Address) -> None:
+    def _one_more(self, make: Callable[[int], L]) -> L:
+        """A connection with the next number."""
         self._count += 1
         if len(self._live) > 64 and self._count % 64 == 0:
             self._live = self.open_connections()
-        connection = self._connect(sock, peer, self._count)
+        connection = make(self._count)
         self._live.append(connection)
-        connection.start()
+        return connection
+
+
+class TcpEndpoint(Endpoint):
+    """A TCP server or proxy."""
+
+    kind = "tcp"
+    _listener: Listener
+
+    def __init__(
+        self, scope: Scope, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
+    ) -> None:
+        own = Port(scope.engine, host, port)
+        super().__init__(scope, own, Listener(own, self._accepted), name)
+
+    # On the engine's thread.
+
+    def _accepted(self, sock: _socket.socket, peer: Address) -> None:
+        self._one_more(lambda number: self._connect(sock, peer, number)).start()
 
     def _connect(self, sock: _socket.socket, peer: Address, number: int) -> Live:
         raise TypeError(f"{type(self).__name__} does not say what a connection is")

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._wire.entries import Direction, Fired
+from .._wire.entries import DIRECTIONS, Address, Direction, Fired, LegFailed, Side
 from .._wire.events import Event, Wake
-from .._wire.pipeline import Armed, Fire, Out, Pipeline
+from .._wire.pipeline import Armed, Fault, Fire, Out, Pipeline, Seen, ask
 from .._wire.seen import code_of
 from .agenda import Agenda
 
@@ -31,13 +31,21 @@ class Faulted:
     connected = True
     """Whether the faults have been told that it is open."""
 
-    def __init__(self, proxy: Proxy, number: int) -> None:
+    ending = "the connection is reset"
+    """What becomes of it when a fault raises."""
+
+    def __init__(self, proxy: Proxy, peer: Address, number: int) -> None:
         self._of = proxy
+        self.peer = peer
+        self._upstream: tuple[str, int] = ("", 0)
+        self._local: tuple[str, int] = ("", 0)
+        self._sent = dict.fromkeys(DIRECTIONS, 0)
+        self._delivered = dict.fromkeys(DIRECTIONS, 0)
         self.id = proxy.scope.identity()
         self.opened_before = False
         self.engine = proxy.scope.engine
         self.book = proxy.scope.book
-        self._pipeline = Pipeline(number, (*proxy.scope.key, proxy.name), self.id)
+        self._pipeline = Pipeline(number, (*proxy.scope.key, proxy.name), self.id, self._ask_timed)
         for armed in proxy.armed:
             self._pipeline.arm(armed)
         self._agenda = Agenda(self.engine, self._do, self._carried_out, proxy.paused)
@@ -54,6 +62,11 @@ class Faulted:
 
     # What a connection says of itself.
 
+    @property
+    def open(self) -> bool:
+        """Whether it still exists."""
+        raise TypeError(f"{type(self).__name__} does not say whether it is open")
+
     def cut(self, reset: bool) -> None:
         """End now; what waits is not delivered."""
         raise TypeError(f"{type(self).__name__} does not say how it is ended")
@@ -61,8 +74,24 @@ class Faulted:
     def _act(self, direction: Direction, event: Event, faults: tuple[str, ...]) -> None:
         raise TypeError(f"{type(self).__name__} does not say what it does with traffic")
 
+    def _rest(self, on: bool) -> None:
+        """Hold what was handed over already, or go on."""
+
     def _carried_out(self) -> None:
         """The timer had something to do, or a fault was lifted."""
+
+    # Its legs.
+
+    def _entry_of_leg(self, kind: type[Any], leg: Side, *before: bool) -> Any:
+        client, server = (
+            (self.peer[:2], self._of.address) if leg == "client" else (self._local, self._upstream)
+        )
+        what = (self._of.name, self.number, leg, self._of.transport)
+        return kind(time.monotonic(), self.id, *what, client, server, *before)
+
+    def _failed(self, reason: str, refused: bool) -> None:
+        with self.book.lock:
+            self.book.write(LegFailed(time.monotonic(), self.id, "server", refused, reason))
 
     # Events on their way.
 
@@ -75,33 +104,36 @@ class Faulted:
 
     def _ask(self, function: Callable[..., list[Out]], *args: Any) -> list[Out]:
         """Call into the faults; one that raises (pytest.fail() too) resets the connection and fails the test."""
-        began = time.monotonic()
+        in_callback, self.engine.in_callback = self.engine.in_callback, True
         self._asking = True
         try:
-            outs = function(*args)
+            return function(*args)
         except BaseException as error:
             self._of.scope.fail(error)
-            self._of.scope.note(f"a fault raised {error!r}, so that the connection is reset", self.id)
+            self._of.scope.note(f"a fault raised {error!r}, so that {self.ending}", self.id)
             self.cut(reset=True)
             return []
         finally:
             self._asking = False
-        self._tell_of_slowness(time.monotonic() - began)
-        return outs
+            self.engine.in_callback = in_callback
 
-    def _tell_of_slowness(self, took: float) -> None:
-        if took > SLOW_FAULT:
-            faults = ", ".join(code_of(armed.fault) for armed in self._of.armed)
-            self._of.scope.note(
-                f"a call of a fault took {took:.1f} s and held up everything: one of {faults}", self.id
-            )
+    def _ask_timed(self, fault: Fault, event: Event, seen: Seen) -> list[Event]:
+        """Ask one fault; one that is slow is named."""
+        began = time.monotonic()
+        try:
+            return ask(fault, event, seen)
+        finally:
+            took = time.monotonic() - began
+            if took > SLOW_FAULT:
+                text = f"a call of {code_of(fault)} {seen.direction} took {took:.1f} s and held up everything"
+                self._of.scope.note(text, self.id)
 
     def _do(self, out: Out) -> None:
         for fire in out.fires:
             self._tell(fire)
         if not isinstance(out.event, Wake):
             self._act(out.direction, out.event, out.faults)
-        elif out.stage is not None:
+        elif out.stage is not None and self.open:
             self._agenda.carry(self._ask(self._pipeline.wake, out.stage, out.event.at))
 
     def _tell(self, fire: Fire) -> None:
@@ -114,6 +146,8 @@ class Faulted:
         """A fault more, from now on; when a fault asks for it, as soon as that has answered."""
         if self._asking:
             self.engine.post(lambda: self.add(armed))
+        elif not self.open or not self._of.has(armed):
+            return  # over, or lifted again, before the fault that asked for it, or one before this, had answered
         elif self.connected:
             self._agenda.carry(self._ask(self._pipeline.add, armed, time.monotonic()))
         else:
@@ -128,5 +162,9 @@ class Faulted:
         self._carried_out()
 
     def pause(self, on: bool) -> None:
-        """Carry nothing out, or go on."""
+        """Carry nothing out, or go on; when a fault asks to go on, as soon as that has answered."""
+        if self._asking and not on:
+            self.engine.post(lambda: self.pause(self._of.paused))
+            return
+        self._rest(on)
         self._agenda.pause(on)

@@ -24,7 +24,7 @@ from .poller import READ, make_poller
 if TYPE_CHECKING:
     from .scope import Scope
 
-__all__ = ["Engine", "Timer", "current_engine"]
+__all__ = ["Engine", "Timer", "current_engine", "on_engine_thread"]
 
 READ_SIZE = 256 << 10
 
@@ -88,7 +88,7 @@ class Engine:
         self._callbacks: dict[int, Callable[[int], object]] = {}
         self._timers: Schedule[Timer] = Schedule()
         self._many_timers = 64
-        self._in_callback = False
+        self.in_callback = False
         self._calls: deque[Callable[[], object]] = deque()
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
@@ -185,19 +185,19 @@ class Engine:
     def settle(self) -> None:
         """Take in what the kernel has for us by now; on the engine's thread, and a no-op within a callback."""
         for _ in range(SETTLE_ROUNDS):
-            pairs = [] if self._in_callback else self._poller.wait(0)
+            pairs = [] if self.in_callback else self._poller.wait(0)
             if not pairs:
                 return
             self._run_ready(pairs)
 
     def _run_ready(self, pairs: list[tuple[int, int]]) -> None:
-        self._in_callback = True
+        self.in_callback = True
         known = [self._callbacks.get(fd) for fd, _ in pairs]
         for (fd, ready), callback in zip(pairs, known, strict=True):
             # A callback before it may have closed this socket, and its descriptor may be another one's by now.
             if callback is not None and self._callbacks.get(fd) == callback:
                 self._guard(callback, ready)
-        self._in_callback = False
+        self.in_callback = False
 
     def _patience(self) -> float | None:
         if self._calls:
@@ -210,9 +210,8 @@ class Engine:
             self._guard(self._calls.popleft())
 
     def _run_timers(self) -> None:
-        while (entry := self._timers.pop(time.monotonic())) is not None:
-            if not entry[1].cancelled:
-                self._guard(entry[1].function)
+        for timer in self._timers.due(time.monotonic()):  # what these begin, even if due, comes in the next round
+            self._guard(timer.function)
 
     def _guard(self, function: Callable[..., object], *args: object) -> None:
         try:
@@ -245,6 +244,11 @@ def current_engine() -> Engine:
         if _current is None:
             _current = Engine()
         return _current
+
+
+def on_engine_thread() -> bool:
+    """Whether this is the thread of the engine of this process, which must not wait."""
+    return _current is not None and _current.here
 
 
 def _before_fork() -> None:

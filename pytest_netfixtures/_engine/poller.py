@@ -19,6 +19,9 @@ BROKEN = ERROR | 16
 
 _MOST_FOR_SELECT = 1024
 
+_LONGEST_WAIT = 86400.0
+"""The kernel refuses to wait for centuries; the loop comes again."""
+
 
 class Poller:
     """The readiness of sockets by epoll."""
@@ -47,6 +50,7 @@ class Poller:
             return self._epoll.poll()
         if seconds <= 0:
             return self._epoll.poll(0)
+        seconds = min(seconds, _LONGEST_WAIT)
         if self._epoll.fileno() >= _MOST_FOR_SELECT:
             return self._epoll.poll(seconds)
         select.select([self._epoll.fileno()], [], [], seconds)  # poll() would round up to whole milliseconds
@@ -75,7 +79,7 @@ class _SelectorPoller(Poller):
             self._selector.unregister(fd)
 
     def wait(self, seconds: float | None) -> list[tuple[int, int]]:
-        ready = self._selector.select(seconds)
+        ready = self._selector.select(None if seconds is None else min(seconds, _LONGEST_WAIT))
         read, write = selectors.EVENT_READ, selectors.EVENT_WRITE
         return [(key.fd, bool(mask & read) * READ | bool(mask & write) * WRITE) for key, mask in ready]
 

@@ -88,6 +88,11 @@ class Port:
             " and a free port: leave port out to let the kernel choose one"
         )
 
+    @property
+    def silent(self) -> _socket.socket:
+        """The socket that keeps the port: it hears nobody."""
+        return self._reservation
+
     def another(self) -> _socket.socket:
         """Another socket on the same port."""
         if self._given_back:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import _socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._wire.entries import (
     DIRECTIONS,
@@ -20,7 +20,6 @@ from .._wire.entries import (
     Direction,
     How,
     LegEnded,
-    LegFailed,
     LegOpened,
     LegOpening,
     Sent,
@@ -30,6 +29,7 @@ from .._wire.events import Data, Event, Fin, Rst
 from .._wire.pipeline import opposite
 from .faulted import Faulted
 from .link import Chunk, Link
+from .loop import Timer
 from .sockets import tune
 from .upstream import Dial, address_of
 
@@ -45,26 +45,39 @@ class ProxiedConnection(Faulted):
     connected = False
 
     def __init__(self, proxy: TcpProxy, sock: _socket.socket, peer: Address, number: int) -> None:
-        super().__init__(proxy, number)
+        super().__init__(proxy, peer, number)
         self.proxy = proxy
-        self.peer = peer
         self.client = Link(self.engine, sock, self)
         self.server: Link | None = None
-        self._upstream: tuple[str, int] = ("", 0)
-        self._local: tuple[str, int] = ("", 0)
+        self._waits: Timer | None = None
         self._dial = Dial(self.engine, self._connecting, self._failed, self._connected, self._unreachable)
-        self._sent = dict.fromkeys(DIRECTIONS, 0)
-        self._delivered = dict.fromkeys(DIRECTIONS, 0)
         self._over: dict[Direction, Event | None] = dict.fromkeys(DIRECTIONS)
 
     # Opening.
 
     def start(self) -> None:
-        """Written down; then the upstream is connected, and only then the client is read."""
+        """Written down; then, after `accept_delay`, the upstream is connected, and only then the client is read."""
         tune(self.client.sock)
         with self.book.lock:
             self.book.write(self._entry_of_leg(LegOpened, "client"))
+        if delay := self.proxy.accept_delay:
+            self._waits = self.engine.call_at(time.monotonic() + delay, lambda: self._take_up(delay))
+            self.client.read(False)  # that the client resets is noticed
+        else:
+            self._dial.start(*address_of(self.proxy.upstream))
+
+    def _take_up(self, delay: float) -> None:
+        """The client has waited; what it has done meanwhile is read when the upstream is connected."""
+        self._waits = None
+        self.engine.unwatch(self.client.sock)
+        self.proxy.scope.note(f"taken up after {delay:g} s", self.id)
         self._dial.start(*address_of(self.proxy.upstream))
+
+    def _give_up(self) -> None:
+        """The upstream is not connected to any more."""
+        if self._waits is not None:
+            self._waits.cancel()
+        self._dial.stop()
 
     def opened(self, before: bool) -> list[LegOpened]:
         """The entries that say which legs are open."""
@@ -73,17 +86,10 @@ class ProxiedConnection(Faulted):
             legs.append("server")
         return [self._entry_of_leg(LegOpened, leg, before) for leg in legs]
 
-    def _entry_of_leg(self, kind: type[Any], leg: Side, *before: bool) -> Any:
-        client, server = (
-            (self.peer[:2], self.proxy.address) if leg == "client" else (self._local, self._upstream)
-        )
-        return kind(
-            time.monotonic(), self.id, self.proxy.name, self.number, leg, "tcp", client, server, *before
-        )
-
     def _connected(self, sock: _socket.socket) -> None:
         self.server = Link(self.engine, sock, self)
         self.server.resting = self._agenda.paused
+        self.server.broken = self._dial.was_reset
         with self.book.lock:
             self.book.write(self._entry_of_leg(LegOpened, "server"))
         self.connected = True
@@ -94,10 +100,6 @@ class ProxiedConnection(Faulted):
     def _connecting(self, local: tuple[str, int], upstream: tuple[str, int]) -> None:
         self._local, self._upstream = local, upstream
         self.book.write(self._entry_of_leg(LegOpening, "server"))
-
-    def _failed(self, reason: str, refused: bool) -> None:
-        with self.book.lock:
-            self.book.write(LegFailed(time.monotonic(), self.id, "server", refused, reason))
 
     def _unreachable(self) -> None:
         self._over = dict.fromkeys(DIRECTIONS, Fin(0.0, whole=True))
@@ -117,7 +119,7 @@ class ProxiedConnection(Faulted):
 
     def got(self, link: Link, data: bytes) -> None:
         direction = self._from(link)
-        if not self._is_over(direction):
+        if self.connected and not self._is_over(direction):
             self._feed(direction, Data(time.monotonic(), data))
         self._balance(direction)
 
@@ -128,6 +130,13 @@ class ProxiedConnection(Faulted):
         if self.connected:
             now = time.monotonic()
             self._feed(self._from(link), Fin(now) if how == "FIN" else Rst(now))
+            self._end_what_is_left()
+        elif how == "RST":
+            if self._waits is not None:
+                self.proxy.scope.note("the client was gone before it was taken up", self.id)
+            self._give_up()
+        if not self._agenda.idle:
+            self.engine.post(self._end_what_is_left)  # this link may be closed only behind this
 
     def wrote(self, link: Link, data: bytes, chunk: Chunk) -> None:
         direction = opposite(self._from(link))
@@ -137,6 +146,8 @@ class ProxiedConnection(Faulted):
 
     def we_ended(self, link: Link, how: How, faults: tuple[str, ...]) -> None:
         self.book.write(LegEnded(time.monotonic(), self.id, self._side(link), "us", how, faults))
+        if not self._agenda.idle or (how == "RST" and self.open):
+            self.engine.post(self._end_what_is_left)
 
     def room(self, link: Link) -> None:
         self._balance(opposite(self._from(link)))
@@ -183,6 +194,24 @@ class ProxiedConnection(Faulted):
     def _carried_out(self) -> None:
         for direction in DIRECTIONS:
             self._balance(direction)
+        self._end_what_is_left()
+
+    def _end_what_is_left(self) -> None:
+        """A fault has reset one leg alone: when the peer of the other one leaves, and nothing is on its way to it, it is over.
+
+        When both legs are closed nothing is kept, no wake-up call either.
+        """
+        if not self.open:
+            self._drop()
+        if self.server is None or self._agenda.paused:
+            return
+        for way, gone, left in (
+            (TO_SERVER, self.client, self.server),
+            (TO_CLIENT, self.server, self.client),
+        ):
+            alone = gone.our_end == "RST" and gone.peer_end is None and left.peer_end == "FIN"
+            if alone and left.writable and not self._on_the_way(way):
+                left.end("FIN")
 
     def _balance(self, direction: Direction) -> None:
         """Rest reading while too much waits; go on when half of it is gone, or when it is only to be dropped."""
@@ -196,8 +225,11 @@ class ProxiedConnection(Faulted):
             sender.read(True)
 
     def _waiting(self, direction: Direction) -> int:
-        held, receiver = self._pipeline.held_bytes(direction), self._receiver(direction)
-        return self._agenda.waiting[direction] + held + (receiver.out_bytes if receiver is not None else 0)
+        receiver = self._receiver(direction)
+        return self._on_the_way(direction) + (receiver.out_bytes if receiver is not None else 0)
+
+    def _on_the_way(self, direction: Direction) -> int:
+        return self._agenda.waiting[direction] + self._pipeline.held_bytes(direction)
 
     # What the proxy asks for.
 
@@ -206,10 +238,9 @@ class ProxiedConnection(Faulted):
         """Whether either leg still exists."""
         return not self.client.closed or (self.server is not None and not self.server.closed)
 
-    def pause(self, on: bool) -> None:
+    def _rest(self, on: bool) -> None:
         for link in self._links():
             link.rest(on)
-        super().pause(on)
 
     def cut(self, reset: bool) -> None:
         """End both legs now; what waits is not delivered."""
@@ -234,10 +265,11 @@ class ProxiedConnection(Faulted):
         return [self.client] if self.server is None else [self.client, self.server]
 
     def _drop(self) -> None:
-        self._dial.stop()
-        for way in DIRECTIONS:
-            if self._agenda.waiting[way] or self._pipeline.held_bytes(way):
+        self._give_up()
+        for way in () if self._agenda.over else DIRECTIONS:
+            if self._on_the_way(way):
                 lost = self._sent[way] - self._delivered[way]
                 text = f"{lost} bytes {way} of connection {self.number} were never delivered"
                 self.proxy.scope.note(text, self.id)
         self._agenda.clear()
+        self._pipeline.drop()

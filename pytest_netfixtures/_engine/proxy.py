@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from .._errors import is_for_the_user
 from .._wire.entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction
 from .._wire.given import faults_of, must_fire
+from .._wire.narrowing import check_fault
 from .._wire.pipeline import Armed, Fault
+from .._wire.seen import code_of
 from .endpoint import Undo
 from .place import Recorded
 from .upstream import check_upstream
@@ -55,6 +57,7 @@ class Proxy(Recorded):
     def upstream(self, upstream: object) -> None:
         check_upstream(upstream, self, transport=self.transport)
         self._upstream = upstream
+        self._upstream_changed()
 
     @property
     def url(self) -> str:
@@ -62,18 +65,19 @@ class Proxy(Recorded):
         scheme = str(getattr(self._upstream, "url", self.scheme)).partition(":")[0]
         return f"{scheme}://{self.netloc}"
 
-    def fault(self, *, to_server: Faults = (), to_client: Faults = ()) -> LiveFaults:
+    def fault(self, *, to_server: Faults | None = None, to_client: Faults | None = None) -> LiveFaults:
         """Faults for a block: `with proxy.fault(to_client=Stall()):`. Open connections meet them too.
 
         A fault is added last in its row, nearest the receiver; bytes already on their way do not meet it. At the end of
-        the block it is lifted. Raises ValueError without a fault, or for one that does not fit.
+        the block it is lifted. Rows that are given and empty, as in `proxy.fault(**net_faults)`, change nothing. Raises
+        ValueError when no row is given, or for a fault that does not fit.
         """
-        rows = self._rows(to_server, to_client)
-        if not rows:
+        if to_server is None and to_client is None:
             raise ValueError(
                 "fault() has no fault; expected one at least: write to_server=... or to_client=..."
             )
-        return LiveFaults(self, rows)
+        given = [() if faults is None else faults for faults in (to_server, to_client)]
+        return LiveFaults(self, self._rows(*given))
 
     def set_faults(self, *, to_server: Faults = (), to_client: Faults = ()) -> None:
         """Replace all faults at once, on open connections too."""
@@ -86,8 +90,14 @@ class Proxy(Recorded):
 
     def fired(self, fault: Fault) -> int:
         """On how many connections (of UDP: datagrams) this fault, or one that equals it, has changed anything."""
+        check_fault("fault", fault)
         with self.scope.book.lock:
             return sum(armed.fired for armed in self._history if armed.fault == fault)
+
+    def armed_so_far(self) -> dict[Direction, list[Fault]]:
+        """The faults of each direction since the last `forget()`, oldest first, those of blocks that ended included."""
+        history = list(self._history)
+        return {way: [armed.fault for armed in history if armed.direction == way] for way in DIRECTIONS}
 
     def is_armed(self, fault: Fault) -> bool:
         """Whether this fault, or one that equals it, was armed since the last `forget()`."""
@@ -112,6 +122,9 @@ class Proxy(Recorded):
         """The open connections."""
         raise TypeError(f"{type(self).__name__} does not say which connections it has")
 
+    def _upstream_changed(self) -> None:
+        """Called on any thread."""
+
     def _never_fired(self) -> list[str]:
         late = [self._described(armed) for armed in self.armed if _failed_to_fire(armed)]
         names, self._unfired = self._unfired + late, []
@@ -124,7 +137,9 @@ class Proxy(Recorded):
     def _armed(self, rows: Row) -> list[Armed]:
         new: list[Armed] = []
         for direction, fault in rows:
-            equal = [a for a in self.armed + new if a.direction == direction and repr(a.fault) == repr(fault)]
+            equal = [
+                a for a in self.armed + new if a.direction == direction and code_of(a.fault) == code_of(fault)
+            ]
             new.append(Armed(fault, direction, len(equal), by_test=self.scope.in_test))
         self._history += new
         return new
@@ -146,6 +161,10 @@ class Proxy(Recorded):
             for armed in old:
                 connection.lift(armed)
 
+    def has(self, armed: Armed) -> bool:
+        """Whether it is armed now, by identity."""
+        return any(armed is each for each in self.armed)
+
     def _replace(self, rows: Row) -> None:
         self.lift(list(self.armed))
         self.add(rows)
@@ -160,13 +179,11 @@ class Proxy(Recorded):
         self.lift([armed for armed in self.armed if armed.by_test])
         self._unfired.clear()
         for armed in self.armed:
-            armed.shared.clear()
-            armed.connections.clear()
-            armed.datagrams = 0
+            armed.forget()
         self._history = list(self.armed)
 
     def _described(self, armed: Armed) -> str:
-        return f"{armed.fault!r} {armed.direction} of {self.name}"
+        return f"{code_of(armed.fault)} {armed.direction} of {self.name}"
 
 
 class LiveFaults:

@@ -16,7 +16,7 @@ from .._wire.entries import Marked, Noted
 from .._wire.traffic import Traffic
 from .journal import Book
 from .loop import Engine
-from .waiting import beside_the_loop, in_event_loop, refuse_to_block
+from .waiting import beside_the_loop, must_not_block, refuse_to_block
 
 __tracebackhide__ = is_for_the_user
 
@@ -88,11 +88,11 @@ class Scope:
     ) -> None:
         """Wait until `condition()` is true; WaitTimeout with the text of `what()` otherwise.
 
-        Where an event loop runs it looks once, and NetlabError names the twin of `call`.
+        Where nothing may wait it looks once: under an event loop NetlabError names the twin of `call`.
         """
         __tracebackhide__ = True
         limit = self._limit(within)
-        if limit and in_event_loop():
+        if limit and must_not_block():
             if not condition():
                 refuse_to_block(call)
         elif not self.engine.journal.wait(condition, limit):

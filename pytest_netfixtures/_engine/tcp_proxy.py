@@ -8,7 +8,7 @@ from __future__ import annotations
 import _socket
 
 from .._errors import is_for_the_user
-from .._wire.checks import check_choice, check_count
+from .._wire.checks import check_choice, check_count, check_seconds
 from .._wire.entries import Address
 from .endpoint import Live, TcpEndpoint
 from .proxied import ProxiedConnection
@@ -25,7 +25,9 @@ class TcpProxy(Proxy, TcpEndpoint):
 
     `upstream` is a server or proxy of ours, `(host, port)` or `"host:port"`, and may be changed while running.
     `on_unreachable` says what becomes of a client when the upstream cannot be reached within 5 s: `"reset"`, `"close"` or
-    `"hang"`. `queue_bytes` bounds what waits in one direction; above it reading pauses.
+    `"hang"`. `accept_delay`: connects succeed, and the proxy takes the connection up only so many seconds later; nothing
+    of the client is read and the upstream is not connected to before. `queue_bytes` bounds what waits in one direction;
+    above it reading pauses.
 
     Raises TypeError or ValueError for an upstream that is no address and for a fault that is none, or none of TCP.
     """
@@ -54,6 +56,16 @@ class TcpProxy(Proxy, TcpEndpoint):
         self.queue_bytes = queue_bytes
         self.accept_delay = accept_delay
         super().__init__(scope, host=host, port=port, name=name)
+
+    @property
+    def accept_delay(self) -> float:
+        """How many seconds later a connection is taken up; one that waits already keeps its time when this changes."""
+        return self._accept_delay
+
+    @accept_delay.setter
+    def accept_delay(self, seconds: float) -> None:
+        check_seconds("accept_delay", seconds)
+        self._accept_delay = seconds
 
     # On the engine's thread.
 

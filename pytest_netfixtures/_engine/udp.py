@@ -22,9 +22,9 @@ from .._wire.checks import check_seconds
 from .._wire.entries import TO_CLIENT, TO_SERVER, Address, Delivered, Direction, LegOpened, Sent
 from .handlers import check_function, join_all
 from .place import Recorded
-from .poller import READ
 from .ports import Port
 from .scope import Scope
+from .udp_port import UdpListener
 
 __tracebackhide__ = is_for_the_user
 
@@ -68,7 +68,7 @@ class _Question(NamedTuple):
     data: bytes
     peer: Any
     asked: float
-    sock: _socket.socket
+    sock: _socket.socket | None
 
 
 class UdpResponder(Recorded):
@@ -93,12 +93,12 @@ class UdpResponder(Recorded):
     ) -> None:
         self._answer = _answering(answers)
         self._port = Port(scope.engine, host, port, _socket.SOCK_DGRAM)
+        self._listener = UdpListener(self._port, self._heard)
         self.scope = scope
         self.name = scope.name(self.kind, name)
         self._clients: dict[Any, _Client] = {}
         # The number of the youngest client; 0, -1 ... of those that were there before.
         self._last = {False: 0, True: 1}
-        self._sock: _socket.socket | None = None
         self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
         self._thread = self._own_thread() if callable(answers) else None
         self._say_where()
@@ -108,14 +108,14 @@ class UdpResponder(Recorded):
 
     def start(self) -> None:
         """Answer; again on the same port after `stop()`."""
-        self.scope.engine.call(self._start)
+        self.scope.engine.call(self._listener.listen)
 
     def stop(self) -> None:
         """Stop answering: the port is closed, and a client's datagram meets ICMP port unreachable.
 
         Answers that are on their way are dropped.
         """
-        self.scope.engine.call(self._stop)
+        self.scope.engine.call(self._listener.refuse)
 
     def forget(self) -> None:
         """Start the record and the numbering afresh; who gets an answer later is a client that was there before."""
@@ -134,18 +134,8 @@ class UdpResponder(Recorded):
 
     # On the engine's thread.
 
-    def _start(self) -> None:
-        if self._sock is None:
-            self._sock = self._port.another()
-            self.scope.engine.watch(self._sock, READ, self._ready)
-
-    def _stop(self) -> None:
-        sock, self._sock = self._sock, None
-        if sock is not None:
-            self.scope.engine.close(sock)
-
     def _close(self) -> None:
-        self._stop()
+        self._listener.refuse()
         self._port.close()
 
     def _forget(self) -> None:
@@ -155,17 +145,9 @@ class UdpResponder(Recorded):
             self._last = {False: 0, True: 1}
             self.scope.book.recorder.forget((), self.name)
 
-    def _ready(self, ready: int) -> None:
-        while (sock := self._sock) is not None:
-            with self.scope.book.lock:
-                try:
-                    data, peer = sock.recvfrom(65536)
-                except BlockingIOError:
-                    return
-                except OSError:
-                    continue  # an ICMP error of an earlier answer
-                self._write(self._client(peer, before=False), TO_SERVER, data)
-            self._ask(_Question(data, peer, time.monotonic(), sock))
+    def _heard(self, data: bytes, peer: Any) -> Callable[[], object]:
+        self._write(self._client(peer, before=False), TO_SERVER, data)
+        return partial(self._ask, _Question(data, peer, time.monotonic(), self._listener.sock))
 
     def _client(self, peer: Any, before: bool) -> _Client:
         """The record of this address; a new one is written down."""
@@ -205,7 +187,7 @@ class UdpResponder(Recorded):
 
     def _send(self, data: bytes, question: _Question) -> None:
         sock, peer = question.sock, question.peer
-        if sock is not self._sock:
+        if sock is None or sock is not self._listener.sock:
             return  # stopped since then
         with self.scope.book.lock:
             try:
@@ -231,7 +213,7 @@ class UdpResponder(Recorded):
 
     def _serve(self) -> None:
         while (question := self._questions.get()) is not None:
-            if question.sock is self._sock:
+            if question.sock is self._listener.sock:
                 self._work_out(question)
 
     def _work_out(self, question: _Question) -> None:

@@ -19,7 +19,7 @@ from .._errors import is_for_the_user
 from .loop import Engine, Timer
 from .poller import WRITE
 from .ports import LOOK_AGAIN, OUT_OF_DESCRIPTORS, warn_once_about_descriptors
-from .sockets import tune
+from .sockets import make_roomy, tune
 
 __tracebackhide__ = is_for_the_user
 
@@ -68,6 +68,7 @@ class Dial:
     """The way to an upstream, on the engine's thread: each address of a name in turn.
 
     `connecting` and `failed` are called for each address, and in the end `connected` or `unreachable`, unless stopped.
+    Of `kind` SOCK_DGRAM the first address is connected at once, because nobody is asked.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Dial:
         failed: Callable[[str, bool], object],
         connected: Callable[[_socket.socket], object],
         unreachable: Callable[[], object],
+        kind: int = _socket.SOCK_STREAM,
     ) -> None:
         self._engine = engine
+        self._kind = kind
         self._connecting = connecting
         self._failed = failed
         self._connected = connected
@@ -87,6 +90,8 @@ class Dial:
         self._deadline: Timer | None = None
         self._addresses: deque[tuple[int, Any]] = deque()
         self._over = False
+        self.was_reset = False
+        """Whether the upstream has reset the connection already; the kernel tells of it once, and what came before is there."""
 
     def start(self, host: str, port: int) -> None:
         """Connect, within 5 s; a name is resolved in a thread first."""
@@ -114,7 +119,7 @@ class Dial:
 
     def _look_up(self, host: str, port: int) -> None:
         try:
-            found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)
+            found = _socket.getaddrinfo(host, port, 0, self._kind)
         except (OSError, UnicodeError) as problem:
             reason = f"{host} does not resolve: {problem}"
             self._engine.post(lambda: self._fail(reason, False))
@@ -130,7 +135,7 @@ class Dial:
             return
         family, address = self._addresses[0]
         try:
-            sock = _socket.socket(family, _socket.SOCK_STREAM)
+            sock = _socket.socket(family, self._kind)
         except OSError as problem:
             self._without_socket(problem, address)
         else:
@@ -145,11 +150,13 @@ class Dial:
 
     def _connect(self, sock: _socket.socket, address: Any) -> None:
         self._sock = sock
-        tune(sock)
+        tune(sock) if self._kind == _socket.SOCK_STREAM else make_roomy(sock)
         with self._engine.journal.lock:
             code = sock.connect_ex(address)
             self._connecting(sock.getsockname()[:2], address[:2])
-        if code in (0, errno.EINPROGRESS):
+        if code == 0:
+            self._done(address)
+        elif code == errno.EINPROGRESS:
             self._engine.watch(sock, WRITE, lambda ready: self._done(address))
         else:
             self._refuse(code, address)
@@ -158,9 +165,11 @@ class Dial:
         sock = self._sock
         if sock is None:
             return
-        if code := sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR):
+        code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        if code and code != errno.ECONNRESET:
             self._refuse(code, address)
         else:
+            self.was_reset = bool(code)
             self._sock = None
             self.stop()
             self._connected(sock)

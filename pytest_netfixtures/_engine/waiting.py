@@ -1,7 +1,8 @@
 """Waiting where an event loop may run.
 
 Law: a loop is never stopped by a wait of ours: the sync forms refuse to block in its thread, the async forms wait in
-another one, and a cancelled wait holds up nobody. Neither asyncio nor trio is imported for it.
+another one, and a cancelled wait holds up nobody. Neither asyncio nor trio is imported for it. Nor is the engine ever
+stopped: a fault that waits for what the engine does would wait for ever.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .._errors import NetlabError, is_for_the_user
+from .loop import on_engine_thread
 
-__all__ = ["beside_the_loop", "check_condition", "in_event_loop", "not_true", "refuse_to_block"]
+__all__ = ["beside_the_loop", "check_condition", "must_not_block", "not_true", "refuse_to_block"]
 
 __tracebackhide__ = is_for_the_user
 
@@ -21,15 +23,25 @@ T = TypeVar("T")
 
 
 def refuse_to_block(name: str) -> None:
-    """Raise NetlabError that names the twin when a loop runs in this thread."""
-    if in_event_loop():
+    """Raise NetlabError that says what to write instead where nothing may wait."""
+    if on_engine_thread():
+        raise NetlabError(
+            f"{name}() would have to wait, and waiting here, in a fault, would hold up every server and proxy. Expected a"
+            " fault that returns at once. Let the test wait, and let the fault yield Wake(event.at + 0.1) to look again"
+        )
+    if _in_event_loop():
         raise NetlabError(
             f"{name}() would have to wait, and waiting here would stop the event loop that runs in this thread. "
             f"Expected a call that lets the loop run. Write: await {name}_async(...)"
         )
 
 
-def in_event_loop() -> bool:
+def must_not_block() -> bool:
+    """Whether nothing may wait in this thread: it is the engine's, or that of a running event loop."""
+    return on_engine_thread() or _in_event_loop()
+
+
+def _in_event_loop() -> bool:
     """Whether an asyncio or trio loop runs in this thread; neither is imported for it."""
     return _asyncio() is not None or _trio() is not None
 

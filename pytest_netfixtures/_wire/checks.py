@@ -11,7 +11,16 @@ from numbers import Real
 
 from .._errors import is_for_the_user
 
-__all__ = ["check_choice", "check_count", "check_flag", "check_seconds", "check_text"]
+__all__ = [
+    "check_bytes",
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_rate",
+    "check_seconds",
+    "check_speed",
+    "check_text",
+]
 
 __tracebackhide__ = is_for_the_user
 
@@ -25,12 +34,43 @@ def check_seconds(field: str, value: object, *, positive: bool = False) -> None:
         raise ValueError(f"{field} is {value!r}; expected a finite number of seconds, {least}")
 
 
-def check_count(field: str, value: object, *, least: int = 0, unit: str = "bytes") -> None:
-    """`value` must be a whole number, at least `least`."""
+def check_speed(field: str, value: object) -> None:
+    """`value` must be a finite number of bytes a second, more than 0."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{field} is {value!r}; expected a number of bytes a second, such as 10_000")
+    if not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{field} is {value!r}; expected a finite number of bytes a second, more than 0")
+
+
+def check_rate(field: str, value: object, *, zero: bool = False) -> None:
+    """`value` must be a share: a number above 0 (with `zero`: 0 or more), at most 1."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{field} is {value!r}; expected a number, such as 0.1 for one in ten")
+    if value < 0 or not value <= 1 or (value == 0 and not zero):
+        least = "from 0" if zero else "above 0"
+        raise ValueError(
+            f"{field} is {value!r}; expected a number {least} up to 1, such as 0.1 for one in ten"
+        )
+
+
+def check_count(
+    field: str, value: object, *, least: int = 0, most: int | None = None, unit: str = "bytes"
+) -> None:
+    """`value` must be a whole number, at least `least` and at most `most`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{field} is {value!r}; expected a whole number{unit and f' of {unit}'}")
+    if most is not None and not least <= value <= most:
+        raise ValueError(f"{field} is {value!r}; expected {least} to {most}{unit and f' {unit}'}")
     if value < least:
         raise ValueError(f"{field} is {value!r}; expected {least} or more{unit and f' {unit}'}")
+
+
+def check_bytes(field: str, value: object, *, least: int = 0) -> None:
+    """`value` must be bytes, at least `least` of them."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"{field} is {value!r}; expected bytes, such as b'ping'")
+    if len(value) < least:
+        raise ValueError(f"{field} is {value!r}; expected {least} or more bytes")
 
 
 def check_choice(field: str, value: object, choices: tuple[object, ...]) -> None:

@@ -6,12 +6,13 @@ events; it decides nothing and knows no fault.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import takewhile
 
 from .events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
 
-__all__ = ["changed", "describe", "is_signal", "traffic_of"]
+__all__ = ["changed", "describe", "is_signal", "settled", "traffic_of"]
 
 _Signal = (Opened, Wake, Lifted)
 
@@ -33,18 +34,33 @@ def changed(event: Event, outs: Sequence[Event]) -> bool:
     return len(outs) != 1 or outs[0] != event
 
 
-def describe(event: Event, outs: Sequence[Event], before: int) -> tuple[str, int]:
+def settled(event: Event, outs: Sequence[Event], had: bytes, keeps: bytes) -> tuple[Event, Sequence[Event]]:
+    """The event with the bytes that the fault had kept back, and what it made of all of that with those it keeps now."""
+    if not (had or keeps) or isinstance(event, (Datagram, Lifted)):
+        return event, outs
+    given, made = had + (event.data if isinstance(event, Data) else b""), _bytes(outs) + keeps
+    ends = [out for out in outs if isinstance(out, (Fin, Rst))]
+    if isinstance(event, (Fin, Rst)):
+        return event, ends if made == given else outs
+    return Data(event.at, given), [Data(event.at, made), *ends]
+
+
+def describe(event: Event, outs: Sequence[Event], before: int, waited: bool = False) -> tuple[str, int]:
     """What was done, in words, and the first byte (datagram) that it was done to.
 
-    `before` is the number of bytes (datagrams) that had gone through before `event`.
+    `before` is the number of bytes (datagrams) that had gone through before `event`; `waited` says that some more had
+    come, and that the fault had kept them. A `Wake` among `outs` tells what is kept for later from what is lost.
     """
+    later, outs = any(isinstance(out, Wake) for out in outs), traffic_of(outs)
     if isinstance(event, Datagram):
-        return _of_datagram(event, outs, before)
+        return _of_datagram(event, outs, before, later)
     for index, out in enumerate(outs):
         if isinstance(out, (Fin, Rst)) and not isinstance(event, type(out)):
             offset = before + len(_bytes(outs[:index]))
             return f"{_name(out)} after byte {offset}", offset
-    return _of_stream(event, outs, before)
+    if waited and not isinstance(event, Data):
+        return f"held from byte {before}", before
+    return _of_stream(event, outs, before, later or waited)
 
 
 def _name(end: Fin | Rst) -> str:
@@ -59,20 +75,29 @@ def _untouched(event: Event, outs: Sequence[Event]) -> int:
     """How many bytes went through as they were, at once."""
     given = event.data if isinstance(event, Data) else b""
     at_once = _bytes(list(takewhile(lambda out: isinstance(out, Data) and out.at == event.at, outs)))
-    pairs = enumerate(zip(given, at_once, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(given), len(at_once)))
+    both = range(min(len(given), len(at_once)))
+    return bisect_left(both, True, key=lambda last: given[: last + 1] != at_once[: last + 1])
 
 
-def _of_stream(event: Event, outs: Sequence[Event], before: int) -> tuple[str, int]:
+def _is_within(some: bytes, more: bytes) -> bool:
+    """Whether `some` is what is left when bytes are taken out of `more`."""
+    rest = iter(more)
+    return more.endswith(some) or all(byte in rest for byte in some)
+
+
+def _of_stream(event: Event, outs: Sequence[Event], before: int, later: bool) -> tuple[str, int]:
     what = f"{_name(event)} " if isinstance(event, (Fin, Rst)) else ""
     offset = before + _untouched(event, outs)
-    if any(out.at == NEVER for out in outs):
-        return f"{what}held from byte {offset}", offset
     given, made = event.data if isinstance(event, Data) else b"", _bytes(outs)
-    if len(made) < len(given) or not outs:
+    fewer = len(made) < len(given) or not outs
+    if any(out.at == NEVER for out in outs) or (fewer and later):
+        return f"{what}held from byte {offset}", offset
+    same = offset - before
+    if fewer and _is_within(made[same:], given[same:]):
         return f"{what}lost from byte {offset}", offset
     if made != given:
-        return (f"changed from byte {offset}" if given else f"bytes added at byte {offset}"), offset
+        added = len(made) > len(given) and _is_within(given[same:], made[same:])
+        return (f"bytes added at byte {offset}" if added else f"changed from byte {offset}"), offset
     return _of_times(what, event, outs, before, offset)
 
 
@@ -87,13 +112,15 @@ def _of_times(what: str, event: Event, outs: Sequence[Event], before: int, offse
     ), offset
 
 
-def _of_datagram(event: Datagram, outs: Sequence[Event], number: int) -> tuple[str, int]:
+def _of_datagram(event: Datagram, outs: Sequence[Event], number: int, later: bool) -> tuple[str, int]:
     label = f"datagram {number + 1}"
     if not outs:
-        return f"{label} lost", number
+        return f"{label} {'held' if later else 'lost'}", number
     if len(outs) > 1:
-        return f"{label} sent {len(outs)} times", number
-    if _bytes(outs) != event.data:
-        return f"{label} changed", number
+        same = all(isinstance(out, Datagram) and out.data == event.data for out in outs)
+        return (f"{label} sent {len(outs)} times" if same else f"datagram added beside {label}"), number
+    if (made := _bytes(outs)) != event.data:
+        cut = len(made) < len(event.data) and event.data.startswith(made)
+        return f"{label} " + (f"cut to {len(made)} of {len(event.data)} bytes" if cut else "changed"), number
     late = outs[0].at - event.at
     return (f"{label} held" if late == NEVER else f"{label} late by {late:g} s"), number

@@ -1,7 +1,7 @@
 """The faults after which nothing more arrives: swallowed, or ended by FIN or RST.
 
-Law: as in `streams.py`: frozen values that decide by byte offsets. What reached its byte before the end is delivered; an
-end is made once, and nothing follows it.
+Law: as in `streams.py`: frozen values that decide by byte offsets, and what is said there of faults that are added and
+lifted live holds here. What reached its byte before the end is delivered; an end is made once, and nothing follows it.
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ class Truncate(_Cut):
     `at=n` acts when the byte with offset n arrives, which is not delivered. What the peer still sends is read and
     dropped, so that the FIN never turns into an RST.
 
+    Added: with `after=0` it ends open connections at once; what is still on its way then is not delivered.
+
     Lifted: what has ended stays ended.
 
     >>> Truncate(after=10)
@@ -124,6 +126,8 @@ class Truncate(_Cut):
 @dataclass(frozen=True, repr=False)
 class HalfClose(_Cut):
     """n bytes, then FIN in this direction alone; the other one goes on. `after` and `at` as for `Truncate`.
+
+    Added: as for `Truncate`, in this direction.
 
     Lifted: what has ended stays ended.
 
@@ -144,6 +148,8 @@ class Reset(_Cut):
 
     `Reset(at=0)` in `to_client` is "the server did the work, the answer is lost". The client may meet the RST in any
     call: catch `OSError`, and assert on the traffic. On a Unix socket there is no RST.
+
+    Added: as for `Truncate`.
 
     Lifted: what has ended stays ended.
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-__all__ = ["NEVER", "Data", "Datagram", "Event", "Fin", "Lifted", "Opened", "Rst", "Wake"]
+__all__ = ["NEVER", "Data", "Datagram", "Event", "Fin", "Lifted", "Opened", "Rst", "Wake", "size_of"]
 
 NEVER = math.inf
 """The time of an event that is held: it stays at the fault that yielded it until that fault is lifted."""
@@ -72,3 +72,10 @@ class Lifted(_Timed):
 
 
 Event: TypeAlias = Opened | Data | Fin | Rst | Datagram | Wake | Lifted
+
+
+def size_of(event: Event) -> int:
+    """How much room it takes while it waits: its bytes; an empty datagram takes one too."""
+    if isinstance(event, Datagram):
+        return len(event.data) or 1
+    return len(event.data) if isinstance(event, Data) else 0

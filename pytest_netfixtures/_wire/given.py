@@ -5,6 +5,8 @@ Law: it looks at what was given and says what is wrong with it; it changes nothi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .._errors import is_for_the_user
 from .narrowing import Narrowable, check_fault
 from .seen import Fault, code_of
@@ -12,6 +14,8 @@ from .seen import Fault, code_of
 __all__ = ["faults_of", "must_fire"]
 
 __tracebackhide__ = is_for_the_user
+
+_UNPACK = ": what has both directions is unpacked, as in fault_proxy(server, **profiles.LTE.streams)"
 
 
 def faults_of(field: str, value: object, transport: str | None = None) -> tuple[Fault, ...]:
@@ -22,7 +26,8 @@ def faults_of(field: str, value: object, transport: str | None = None) -> tuple[
     """
     faults = (value,) if callable(value) else value
     if not isinstance(faults, (tuple, list)):
-        raise TypeError(f"{field} is {value!r}; expected a fault, or a list or tuple of faults")
+        hint = _UNPACK if isinstance(value, Mapping) or hasattr(value, "streams") else ""
+        raise TypeError(f"{field} is {value!r}; expected a fault, or a list or tuple of faults{hint}")
     for fault in faults:
         check_fault(field, fault)
         _check_fit(field, fault, transport)

@@ -35,17 +35,24 @@ Report = Literal["full", "sizes"]
 
 
 def ladder(
-    story: Story, traffic: Traffic, redact: Iterable[Pattern[bytes]] = (), report: Report = "full"
+    story: Story,
+    traffic: Traffic,
+    redact: Iterable[Pattern[bytes]] = (),
+    report: Report = "full",
+    world: Traffic | None = None,
 ) -> str:
     """At most 40 lines that tell the story; `report="sizes"` prints no bytes, `redact` masks them.
 
+    `world` is all that went on, where the story is about a part of it: it has names, and proxies that tell of servers.
+
     Example of a line: `   0.4 ms  client --> redis       14 B  "*1\\r\\n$4\\r\\nPING\\r\\n"`.
     """
-    told = rows(story, traffic)
+    world = world or traffic
+    told = rows(story, traffic, world)
     if not told:
         return "no traffic"
     start = min((entry.at for entry in story), default=0.0)
-    drawing = _Drawing(story, traffic, tuple(redact), report, start)
+    drawing = _Drawing(story, traffic, world, tuple(redact), report, start)
     drawn: dict[int, list[str]] = {}
     chosen = _choose(told, drawing, MAX_LINES - 1)
     for number in chosen:
@@ -115,22 +122,29 @@ class _Drawing:
     """Draws rows; knows the names, the columns and what may be shown of the bytes."""
 
     def __init__(
-        self, story: Story, traffic: Traffic, redact: tuple[Pattern[bytes], ...], report: Report, start: float
+        self,
+        story: Story,
+        traffic: Traffic,
+        world: Traffic,
+        redact: tuple[Pattern[bytes], ...],
+        report: Report,
+        start: float,
     ) -> None:
         self.redact = redact
         self.report = report
         self.start = start
-        silent = behind_our_proxy(traffic)
+        silent = behind_our_proxy(world)
         shown = [c for c in traffic.connections if c.id not in silent or c.faults]
         self.many = len(shown) > 1
         self.endpoints = {c.endpoint for c in shown}
-        self.places = {c.address: c.endpoint for c in traffic.connections}
+        self.places = {c.address: c.endpoint for c in world.connections}
         self.upstreams = {self._upstream(c) for c in shown if c.upstream is not None}
-        self.proxies = {(c.upstream_peer, c.upstream): c.endpoint for c in shown if c.upstream is not None}
+        self.proxies = {(c.upstream_peer, c.upstream): c.endpoint for c in world.connections if c.upstream}
         self.client_width = max((len(self._client(c)) for c in shown), default=len("client"))
         self.endpoint_width = max(map(len, map(_name, self.endpoints)), default=0)
         self.upstream_width = max(map(len, self.upstreams), default=0)
         self.number_width = max((len(f"#{c.number} ") for c in shown), default=0) if self.many else 0
+        self.apart = _numbered_apart(e for e in story if isinstance(e, Fired))
         self.last_cut = {(e.connection, e.direction): e for e in story if isinstance(e, Fired) and _cuts(e)}
         self._masked: dict[tuple[int, Direction, str], Any] = {}
 
@@ -195,6 +209,8 @@ class _Drawing:
         if c is None or not _cuts(fired):
             return None
         flow = c.flow(fired.direction)
+        if flow.datagrams and (c.opened_before or fired in self.apart):
+            return None
         if not flow.datagrams and self.last_cut[fired.connection, fired.direction] is fired and _parted(flow):
             return _Cut(flow.delivered_bytes, True)
         return _Cut(fired.offset, False)
@@ -247,6 +263,19 @@ class _Drawing:
 def _cuts(fired: Fired) -> bool:
     """Whether a fault did more than to make bytes late."""
     return " late" not in f" {fired.effect}"
+
+
+def _numbered_apart(story: Iterable[Fired]) -> set[Fired]:
+    """Those whose number of a datagram may be another one than in the record: another fault had lost or doubled some."""
+    counted: dict[tuple[int, Direction], set[str]] = {}
+    apart: set[Fired] = set()
+    for fired in story:
+        others = counted.setdefault((fired.connection, fired.direction), set())
+        if others - {fired.fault}:
+            apart.add(fired)
+        if fired.effect.endswith((" lost", " times")):
+            others.add(fired.fault)
+    return apart
 
 
 def _parted(flow: Flow) -> bool:

@@ -6,15 +6,16 @@ event of its own. It prints as the code that made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
 from .._errors import is_for_the_user
-from .checks import check_choice, check_count
-from .effect import changed, is_signal, traffic_of
+from .checks import check_choice, check_count, check_rate, check_seconds
+from .effect import changed, settled, traffic_of
 from .entries import DIRECTIONS, Direction
-from .events import Data, Datagram, Event, Opened, Wake
+from .events import Datagram, Event, Lifted
+from .moments import from_mark, from_match, from_time, through
 from .scanner import Pattern, Scanner, check_pattern, code_of_pattern
 from .seen import Fault, Seen, apply, code_of
 
@@ -60,6 +61,36 @@ class Narrowable:
         Reset(after=3).times(2)
         """
         return Times(self, n)
+
+    def sometimes(self, rate: float) -> Narrowable:
+        """Act on a share of the connections (of a UDP proxy: sessions), each decided once, from the seed.
+
+        `rate`: the probability, above 0 up to 1. Below 1 the fault need not fire. Several in a chain decide each by
+        itself: `.sometimes(0.5).sometimes(0.5)` is a quarter.
+
+        Raises ValueError for a rate that is not above 0 up to 1.
+
+        >>> from pytest_netfixtures import Reset
+        >>> Reset(at=0).sometimes(0.3)
+        Reset(at=0).sometimes(0.3)
+        """
+        return Sometimes(self, rate)
+
+    def after_seconds(self, seconds: float) -> Narrowable:
+        """Act so many seconds after the connection was opened, or after the fault was added to an open one.
+
+        Before that everything goes through; then it is as if the connection opened at that moment: offsets count from
+        there, and `Reset().after_seconds(1.0)` resets after a second whether or not anything is sent. In a chain the
+        order counts: `.after_seconds(1.0).when(b"x")` is a second after the match, `.when(b"x").after_seconds(1.0)` is
+        from the first match on that comes after a second.
+
+        Raises ValueError for a negative or infinite time.
+
+        >>> from pytest_netfixtures import Reset
+        >>> Reset().after_seconds(1.0)
+        Reset().after_seconds(1.0)
+        """
+        return AfterSeconds(self, seconds)
 
     def when(
         self,
@@ -135,7 +166,7 @@ class OnConnections(Narrowed):
         return f"on_connections({', '.join(map(repr, self.numbers))})"
 
     def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
-        return apply(self.fault, event, seen.inner()) if seen.number in self.numbers else _through(event)
+        return apply(self.fault, event, seen.inner()) if seen.number in self.numbers else through(event)
 
 
 @dataclass(frozen=True, repr=False)
@@ -153,11 +184,17 @@ class Times(Narrowed):
     def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
         fired: set[object] = seen.shared.setdefault("fired", set())
         if len(fired) >= self.n and seen.memory.get("mine") not in fired:
-            return _through(event)
+            return self._give_up(event, seen)
+        had = seen.kept
         outs = list(apply(self.fault, event, seen.inner()))
-        if changed(event, traffic_of(outs)):
+        if changed(*settled(event, traffic_of(outs), had, seen.kept)):
             fired.add(object() if isinstance(event, Datagram) else seen.memory.setdefault("mine", object()))
         return outs
+
+    def _give_up(self, event: Event, seen: Seen) -> list[Event]:
+        """Let everything through from now on, and first what the fault inside has kept."""
+        kept = traffic_of(list(apply(self.fault, Lifted(event.at), seen.inner()))) if seen.held else []
+        return [*kept, *through(event)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -181,52 +218,60 @@ class When(Narrowed):
         return f"when({', '.join([code_of_pattern(self.pattern), *(f'{n}={v!r}' for n, v in given)])})"
 
     def watchers(self, armed: Direction) -> list[tuple[int, Scanner]]:
-        own = [(0, Scanner(self.pattern, self.nth, self.window))] if self._looks_away(armed) else []
+        own = [(0, self._scanner())] if self._looks_away(armed) else []
         return own + super().watchers(armed)
+
+    def _scanner(self) -> Scanner:
+        return Scanner(self.pattern, self.nth, self.window)
 
     def _looks_away(self, armed: Direction) -> bool:
         return self.direction is not None and self.direction != armed
 
-    def __call__(self, event: Event, seen: Seen) -> Iterator[Event]:
-        if isinstance(event, (Opened, Wake)) and self._is_marked(seen):
-            yield from self._open(max(seen.connection["mark"], event.at), seen)
-        else:
-            yield from self._act(event, seen)
+    def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
+        if self._looks_away(seen.direction):
+            return from_mark(self.fault, event, seen)
+        return from_match(self.fault, self._scanner, event, seen)
 
-    def _is_marked(self, seen: Seen) -> bool:
-        """Whether the mark was found in the other direction, and the fault does not know it yet."""
-        return "open" not in seen.memory and self._looks_away(seen.direction) and "mark" in seen.connection
 
-    def _act(self, event: Event, seen: Seen) -> Iterable[Event]:
-        if "open" in seen.memory and (is_signal(event) or event.at >= seen.memory["open"]):
-            return apply(self.fault, event, seen.inner())
-        if isinstance(event, (Data, Datagram)) and not self._looks_away(seen.direction):
-            return self._look(event, seen)
-        return _through(event)
+@dataclass(frozen=True, repr=False)
+class AfterSeconds(Narrowed):
+    """Acts from a time on."""
 
-    def _open(self, at: float, seen: Seen) -> Iterable[Event]:
-        seen.memory["open"] = at
-        return apply(self.fault, Opened(at), seen.inner())
+    seconds: float
 
-    def _look(self, event: Data | Datagram, seen: Seen) -> Iterator[Event]:
-        scanner: Scanner = seen.memory.setdefault("scanner", Scanner(self.pattern, self.nth, self.window))
-        end = scanner.find(event)
-        if end is None or isinstance(event, Datagram):
-            yield event
-        if end is not None:
-            yield from self._split(event, end, seen)
+    def __post_init__(self) -> None:
+        check_seconds("after_seconds", self.seconds)
 
-    def _split(self, event: Data | Datagram, end: int, seen: Seen) -> Iterable[Event]:
-        """The match goes through; what follows it is the fault's."""
-        outs = list(self._open(event.at, seen))
-        if isinstance(event, Datagram):
-            return outs
-        rest = [Data(event.at, event.data[end:])] if event.data[end:] else []
-        for part in rest:
-            outs += apply(self.fault, part, seen.inner())
-        if traffic_of(outs) == rest:
-            return [event, *(out for out in outs if is_signal(out))]
-        return [Data(event.at, event.data[:end]), *outs]
+    def _call(self) -> str:
+        return f"after_seconds({self.seconds!r})"
+
+    def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
+        return from_time(self.fault, self.seconds, event, seen)
+
+
+@dataclass(frozen=True, repr=False)
+class Sometimes(Narrowed):
+    """Acts on some connections, by chance."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        check_rate("sometimes", self.rate)
+
+    def _call(self) -> str:
+        return f"sometimes({self.rate!r})"
+
+    def by_chance(self) -> bool:
+        return self.rate < 1 or super().by_chance()
+
+    def __call__(self, event: Event, seen: Seen) -> Iterable[Event]:
+        return apply(self.fault, event, seen.inner()) if self._is_chosen(seen) else through(event)
+
+    def _is_chosen(self, seen: Seen) -> bool:
+        """Decided once for each connection; the code of the chain tells several of them apart."""
+        if "chosen" not in seen.memory:
+            seen.memory["chosen"] = seen.decisions.chance(0, code_of(self)) < self.rate
+        return bool(seen.memory["chosen"])
 
 
 @dataclass(frozen=True, repr=False)
@@ -256,11 +301,6 @@ class Custom(Narrowable):
         return self.function(event, seen)
 
 
-def _through(event: Event) -> tuple[Event, ...]:
-    """Signals are meant for the fault alone; all else goes on."""
-    return () if is_signal(event) else (event,)
-
-
 def narrow(function: Fault) -> Narrowable:
     """Give a user's own fault function the methods that narrow it.
 
@@ -277,7 +317,11 @@ def narrow(function: Fault) -> Narrowable:
 
 def check_fault(field: str, fault: object) -> None:
     """Raise TypeError unless `fault` can be called as one."""
-    if not callable(fault) or isinstance(fault, type):
+    if isinstance(fault, type):
+        raise TypeError(
+            f"{field} is the class {fault.__name__}; expected a fault: call it, {fault.__name__}(...)"
+        )
+    if not callable(fault):
         raise TypeError(
             f"{field} is {fault!r}; expected a fault such as Delay(0.2), "
             "or a function of (event, seen) that yields events"

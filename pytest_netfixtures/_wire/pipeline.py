@@ -9,18 +9,18 @@ held stays in order. A stage knows its fault by calling it, and by nothing else.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .decisions import Decisions
-from .effect import changed, describe, traffic_of
+from .effect import changed, describe, settled, traffic_of
 from .entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction
-from .events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
+from .events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake, size_of
 from .scanner import Scanner
-from .seen import Fault, Seen, apply, code_of
+from .seen import Ask, Fault, Seen, ask, code_of, forget
 
-__all__ = ["Armed", "Fault", "Fire", "Out", "Pipeline", "Seen", "Stage", "apply", "opposite"]
+__all__ = ["Armed", "Fault", "Fire", "Out", "Pipeline", "Seen", "Stage", "ask", "opposite"]
 
 
 @dataclass(eq=False)
@@ -40,6 +40,12 @@ class Armed:
     def fired(self) -> int:
         """On how many connections (of a UDP proxy: datagrams) it has changed anything."""
         return self.datagrams or len(self.connections)
+
+    def forget(self) -> None:
+        """Begin afresh; connections that are open go on sharing one memory with those to come."""
+        forget(self.shared)
+        self.connections.clear()
+        self.datagrams = 0
 
 
 class Fire(NamedTuple):
@@ -66,25 +72,18 @@ class Stage:
 
     A stage whose fault is lifted (`gone`) lets everything through, and stays in the row as long as what it let out is
     still on its way: later bytes must not overtake it. Nor do they overtake what was on its way (until `ahead`) when the
-    fault was added; only an end that the fault makes itself does not wait for that.
+    fault was added, so that one that is added after it was lifted takes its place; only an end that the fault makes
+    itself does not wait for that.
     """
 
     __slots__ = (
-        "ahead",
-        "armed",
-        "base",
-        "code",
-        "connection",
-        "end",
-        "gone",
-        "held",
-        "held_bytes",
-        "last_at",
-        "seen",
+        *("ahead", "armed", "ask", "base", "code", "connection", "end", "gone"),
+        *("held", "held_bytes", "last_at", "seen"),
     )
 
-    def __init__(self, armed: Armed, seen: Seen, connection: int, base: int) -> None:
+    def __init__(self, armed: Armed, seen: Seen, connection: int, base: int, ask: Ask = ask) -> None:
         self.armed = armed
+        self.ask = ask
         self.seen = seen
         self.connection = connection
         self.base = base
@@ -99,13 +98,15 @@ class Stage:
         """Give the fault an event; returns what goes on from here."""
         if self.gone:
             return self._tell(event, self._ordered([event], faults), fires)
-        before = self.seen.events if isinstance(event, Datagram) else self.seen.bytes
-        yielded = list(apply(self.armed.fault, event, self.seen))
-        traffic = traffic_of(yielded)
-        if changed(event, traffic):
+        had, waited = self.seen.kept, self.seen.held
+        before = self.seen.events if isinstance(event, Datagram) else self.seen.bytes - waited
+        yielded = self.ask(self.armed.fault, event, self.seen)
+        got, made = settled(event, yielded, had, self.seen.kept)
+        if changed(got, traffic_of(made)):
             faults = (*faults, self.code)
-            fires = (*fires, *self._fire(event, traffic, before))
-        return self._tell(event, self._ordered(traffic, faults), fires) + self._wakes(event, yielded)
+            fires = (*fires, *self._fire(got, made, before, bool(waited and not had)))
+        outs = self._ordered(traffic_of(yielded), faults, own=not isinstance(event, (Fin, Rst)))
+        return self._tell(event, outs, fires) + self._wakes(event, yielded)
 
     def _wakes(self, event: Event, yielded: list[Event]) -> list[Out]:
         """The wake-up calls that were asked for; one that answers a wake-up call must be later than it."""
@@ -113,14 +114,14 @@ class Stage:
         wakes = [out for out in yielded if isinstance(out, Wake) and out.at > after]
         return [Out(self.armed.direction, wake, stage=self) for wake in wakes]
 
-    def _fire(self, event: Event, traffic: list[Event], before: int) -> Iterator[Fire]:
+    def _fire(self, event: Event, yielded: Sequence[Event], before: int, waited: bool) -> Iterator[Fire]:
         first = self.connection not in self.armed.connections
         if isinstance(event, Datagram):
             self.armed.datagrams += 1
         else:
             self.armed.connections.add(self.connection)
         if first or isinstance(event, Datagram):
-            yield Fire(self.armed.direction, self.code, *describe(event, traffic, self.base + before))
+            yield Fire(self.armed.direction, self.code, *describe(event, yielded, self.base + before, waited))
 
     def _tell(self, event: Event, outs: list[Out], fires: tuple[Fire, ...]) -> list[Out]:
         """Put the news before the end that it explains, or before everything when it is no end."""
@@ -132,22 +133,22 @@ class Stage:
                 return outs
         return [Out(self.armed.direction, Wake(event.at), fires=fires), *outs]
 
-    def _ordered(self, events: Iterable[Event], faults: tuple[str, ...]) -> list[Out]:
+    def _ordered(self, events: Iterable[Event], faults: tuple[str, ...], own: bool = False) -> list[Out]:
         outs = []
         for event in events:
             if isinstance(event, Data) and not event.data:
                 continue
-            if self.held or event.at == NEVER:
+            if event.at == NEVER or (self.held and not isinstance(event, Datagram)):
                 self.held.append((event, faults))
-                self.held_bytes += _size(event)
-            elif (kept := self._in_order(event)) is not None:
+                self.held_bytes += size_of(event)
+            elif (kept := self._in_order(event, own)) is not None:
                 outs.append(Out(self.armed.direction, kept, faults))
         return outs
 
-    def _in_order(self, event: Event) -> Event | None:
+    def _in_order(self, event: Event, own: bool) -> Event | None:
         if isinstance(event, Datagram):
             return event
-        at = max(event.at, self.last_at, -NEVER if isinstance(event, (Fin, Rst)) else self.ahead)
+        at = max(event.at, self.last_at if own and isinstance(event, (Fin, Rst)) else self.latest)
         if self.end is not None and at >= self.end.at and not self._resets_the_rest(event):
             return None
         event = event if at == event.at else event.moved(at)
@@ -171,9 +172,15 @@ class Stage:
         self.gone = not self.seen.stays
         return outs
 
-    def spent(self, now: float) -> bool:
-        """Whether the fault is lifted and nothing of what it let out is still on its way."""
-        return self.gone and self.end is None and self.last_at <= now
+    @property
+    def latest(self) -> float:
+        """When the last of what is on its way in front of later bytes arrives."""
+        return max(self.last_at, self.ahead)
+
+    def spent(self, now: float, behind: Stage | None) -> bool:
+        """Whether the fault is lifted and what it let out has arrived, or one that came later lets nothing overtake it."""
+        kept_back = behind is not None and behind.ahead >= self.latest
+        return self.gone and self.end is None and (self.latest <= now or kept_back)
 
 
 class _Watch:
@@ -212,8 +219,11 @@ class Pipeline:
     who look for a mark: they see what is really sent on.
     """
 
-    def __init__(self, number: int, key: tuple[object, ...] = (), identity: int | None = None) -> None:
+    def __init__(
+        self, number: int, key: tuple[object, ...] = (), identity: int | None = None, ask: Ask = ask
+    ) -> None:
         self.number = number
+        self.ask = ask
         self.identity = number if identity is None else identity
         self.key = key
         self.rows: dict[Direction, list[Stage | _Watch]] = {direction: [] for direction in DIRECTIONS}
@@ -224,14 +234,14 @@ class Pipeline:
         return [stage for stage in self.rows[direction] if isinstance(stage, Stage) and not stage.gone]
 
     def held_bytes(self, direction: Direction) -> int:
-        """How many bytes wait in the holds of this direction."""
-        return sum(stage.held_bytes for stage in self._stages(direction))
+        """How many bytes wait in the holds and faults of this direction."""
+        return sum(stage.held_bytes + stage.seen.held for stage in self._stages(direction))
 
     def arm(self, armed: Armed) -> Stage:
         """Put a fault last in its row, without telling it that the connection is open."""
         key = (*self.key, self.number, armed.direction, code_of(armed.fault), armed.ordinal)
         seen = Seen(self.number, armed.direction, Decisions(*key), self._both_ways(armed), armed.shared)
-        stage = Stage(armed, seen, self.identity, self._passed(armed.direction))
+        stage = Stage(armed, seen, self.identity, self._passed(armed.direction), self.ask)
         row = self.rows[armed.direction]
         row.insert(sum(isinstance(other, Stage) for other in row), stage)
         watches = [_Watch(stage, depth, scanner) for depth, scanner in _watchers(armed)]
@@ -247,7 +257,8 @@ class Pipeline:
 
     def _passed(self, direction: Direction) -> int:
         """How many bytes (datagrams) have gone in and are not held."""
-        return self.fed[direction] - sum(_units(e) for s in self._stages(direction) for e, _ in s.held)
+        held = sum(_units(e) for s in self._stages(direction) for e, _ in s.held)
+        return self.fed[direction] - held - sum(s.seen.held for s in self._stages(direction))
 
     def open(self, now: float) -> list[Out]:
         """Tell every fault that the connection is open."""
@@ -256,11 +267,10 @@ class Pipeline:
 
     def add(self, armed: Armed, now: float) -> list[Out]:
         """Add a fault to a connection that is open already."""
-        self._sweep(now)
         stages = [stage for stage in self.rows[armed.direction] if isinstance(stage, Stage)]
-        latest = max((stage.last_at for stage in stages), default=-NEVER)
         added = self.arm(armed)
-        added.ahead = latest
+        added.ahead = max((stage.latest for stage in stages), default=-NEVER)
+        self._sweep(now)
         return _wakes_last(self._poke(added, Opened(now)))
 
     def wake(self, stage: Stage, at: float) -> list[Out]:
@@ -276,10 +286,22 @@ class Pipeline:
         self._sweep(now)
         return _wakes_last(outs)
 
+    def drop(self) -> None:
+        """It is over: forget what is held."""
+        for stage in self._stages(TO_SERVER) + self._stages(TO_CLIENT):
+            stage.held.clear()
+            stage.held_bytes = 0
+
     def _sweep(self, now: float) -> None:
         """Forget the faults that are lifted and have nothing on its way, and those who look on behalf of them."""
-        for row in self.rows.values():
-            row[:] = [s for s in row if not (s.spent(now) if isinstance(s, Stage) else s.partner.gone)]
+        for way, row in self.rows.items():
+            stages = [stage for stage in row if isinstance(stage, Stage)]
+            pairs = zip(stages, [*stages[1:], None], strict=False)
+            spent = [stage for stage, behind in pairs if stage.spent(now, behind)]
+            row[:] = [s for s in row if not (s in spent if isinstance(s, Stage) else s.partner.gone)]
+            latest = max((stage.latest for stage in spent), default=-NEVER)
+            for stage in self._stages(way):  # an overdue wake-up call must not overtake what they let out
+                stage.last_at = max(stage.last_at, min(latest, now))
 
     def feed(self, direction: Direction, event: Event) -> list[Out]:
         """Send an event through the row of its direction."""
@@ -316,13 +338,9 @@ class Pipeline:
         return [out, *self._poke(watch.partner, Wake(out.event.at))] if watch.marks(out.event) else [out]
 
 
-def _size(event: Event) -> int:
-    return len(event.data) if isinstance(event, (Data, Datagram)) else 0
-
-
 def _units(event: Event) -> int:
     """What offsets count: bytes of a stream, or datagrams."""
-    return 1 if isinstance(event, Datagram) else _size(event)
+    return 1 if isinstance(event, Datagram) else size_of(event)
 
 
 def _wakes_last(outs: list[Out]) -> list[Out]:

@@ -73,9 +73,9 @@ class Row:
     told: bool = True
 
 
-def rows(story: Story, traffic: Traffic) -> list[Row]:
-    """The rows of a story about these connections."""
-    teller = _Rows(traffic)
+def rows(story: Story, traffic: Traffic, world: Traffic | None = None) -> list[Row]:
+    """The rows of a story about these connections; `world` has others beside them, such as those of a proxy in front."""
+    teller = _Rows(traffic, behind_our_proxy(world or traffic))
     for entry in _in_order(story):
         if isinstance(entry, int):
             teller.rows.append(Row(0.0, entries=entry))
@@ -104,10 +104,10 @@ def behind_our_proxy(traffic: Traffic) -> set[int]:
 class _Rows:
     """Tells entry by entry. `waiting` holds the rows that may yet reach over the second leg."""
 
-    def __init__(self, traffic: Traffic) -> None:
+    def __init__(self, traffic: Traffic, silent: set[int]) -> None:
         self.rows: list[Row] = []
         self._connections = {c.id: c for c in traffic.connections}
-        self._silent = behind_our_proxy(traffic)
+        self._silent = silent
         self._waiting: dict[tuple[Any, ...], Row] = {}
         self._tellers: dict[type, Callable[[Any, Connection], None]] = {
             LegOpening: self._opening,
@@ -139,12 +139,10 @@ class _Rows:
             return
         row = self._waiting.pop(("connect", c.id), None)
         if row is None:
-            self._wait(("connect", c.id), row := Row(entry.at, c, ("server",)))
-        row.text = (
-            "connected"
-            if entry.at - row.at < SOON
-            else f"connected after {1000 * (entry.at - row.at):.1f} ms"
-        )
+            self.rows.append(row := Row(entry.at, c, ("server",)))
+        text = "connected" if entry.transport == "tcp" else "session open"
+        late = entry.at - row.at
+        row.text = text if late < SOON else f"{text} after {1000 * late:.1f} ms"
         row.told = not self._joined(("accept", c.id), "server", entry.at)
 
     def _failed(self, entry: LegFailed, c: Connection) -> None:

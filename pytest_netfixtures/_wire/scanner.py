@@ -15,7 +15,7 @@ from .._errors import is_for_the_user
 from .checks import check_count
 from .events import Data, Datagram
 
-__all__ = ["Pattern", "Scanner", "check_pattern", "code_of_pattern"]
+__all__ = ["Pattern", "Scanner", "check_pattern", "code_of_pattern", "first_match"]
 
 __tracebackhide__ = is_for_the_user
 
@@ -23,24 +23,26 @@ Pattern: TypeAlias = "bytes | re.Pattern[bytes]"
 
 _LOOKS_AHEAD = re.compile(rb"\\[bBzZ]|\$|\(\?<?[=!]|\(\?>|[*+?}]\+")
 _LITERAL = re.compile(rb"\\\\|\\[^bBzZ]|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+_STEP = 256
+"""A regex is tried on so many bytes at a time: what it never matches may cost it the square of their number."""
 
 
-def check_pattern(pattern: object, window: object) -> None:
-    """Raise TypeError or ValueError unless `pattern` can be looked for in a stream."""
+def check_pattern(pattern: object, window: object, field: str = "pattern") -> None:
+    """Raise TypeError or ValueError, which name `field`, unless `pattern` can be looked for in a stream."""
     if window is not None:
         check_count("window", window, least=1)
     if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, bytes):
-        _check_regex(pattern, window)
+        _check_regex(pattern, window, field)
     elif not isinstance(pattern, bytes):
         raise TypeError(
-            f"pattern is {pattern!r}; expected bytes or a compiled bytes regex, "
+            f"{field} is {pattern!r}; expected bytes or a compiled bytes regex, "
             "such as b'COMMIT' or re.compile(rb'id=\\d')"
         )
     elif not pattern:
-        raise ValueError("pattern is b''; expected at least one byte: an empty pattern is found everywhere")
+        raise ValueError(f"{field} is b''; expected at least one byte: an empty pattern is found everywhere")
 
 
-def _check_regex(pattern: re.Pattern[bytes], window: object) -> None:
+def _check_regex(pattern: re.Pattern[bytes], window: object, field: str) -> None:
     if window is None:
         raise ValueError(
             "window is None; expected the longest match of the regex in bytes, 1 or more: "
@@ -48,11 +50,11 @@ def _check_regex(pattern: re.Pattern[bytes], window: object) -> None:
         )
     if _LOOKS_AHEAD.search(_LITERAL.sub(b"x", pattern.pattern)):
         raise ValueError(
-            f"pattern is {pattern!r}; expected a regex without $, \\b, \\B, \\z, \\Z, look-around, atomic groups "
+            f"{field} is {pattern!r}; expected a regex without $, \\b, \\B, \\z, \\Z, look-around, atomic groups "
             "and possessive quantifiers: a stream has no end to look at, so leave them out"
         )
     if pattern.match(b""):
-        raise ValueError(f"pattern is {pattern!r}; expected one that matches at least one byte")
+        raise ValueError(f"{field} is {pattern!r}; expected one that matches at least one byte")
 
 
 def code_of_pattern(pattern: Pattern) -> str:
@@ -61,6 +63,29 @@ def code_of_pattern(pattern: Pattern) -> str:
         return repr(pattern)
     flags = f", {re.RegexFlag(pattern.flags)!r}" if pattern.flags else ""
     return f"re.compile({pattern.pattern!r}{flags})"
+
+
+def first_match(
+    pattern: Pattern, window: int | None, text: bytes, start: int, known: int
+) -> tuple[int, int] | None:
+    """Where the first match from `start` on begins and ends; none is known to end within `known` bytes."""
+    if isinstance(pattern, bytes):
+        found = text.find(pattern, start)
+        return None if found < 0 else (found, found + len(pattern))
+    return _first_of_regex(pattern.search, window or 1, text, start, known)
+
+
+def _first_of_regex(
+    search: Callable[..., re.Match[bytes] | None], window: int, text: bytes, start: int, known: int
+) -> tuple[int, int] | None:
+    step = max(window, _STEP)
+    for begin in range(max(start, known), len(text), step):
+        stop = min(begin + step, len(text))
+        match = search(text, max(start, begin - window), stop)
+        for end in range(max(match.start(), begin) + 1, stop + 1) if match else ():
+            if found := search(text, max(start, end - window), end):
+                return found.start(), end
+    return None
 
 
 @dataclass
@@ -90,11 +115,11 @@ class Scanner:
 
     def _search(self, text: bytes, kept: int) -> int | None:
         start = self._from
-        while (end := self._next(text, start, kept)) is not None:
+        while (span := first_match(self.pattern, self.window, text, start, kept)) is not None:
             self._left -= 1
-            start = end
+            start = span[1]
             if self._left == 0:
-                return end - kept
+                return start - kept
         self._keep(text, start)
         return None
 
@@ -104,19 +129,3 @@ class Scanner:
         begin = max(start, len(text) - longest + 1)
         self._from = min(begin, 1)
         self._tail = text[begin - self._from :]
-
-    def _next(self, text: bytes, start: int, kept: int) -> int | None:
-        if isinstance(self.pattern, bytes):
-            found = text.find(self.pattern, start)
-            return None if found < 0 else found + len(self.pattern)
-        return self._next_of_regex(self.pattern.search, text, start, kept)
-
-    def _next_of_regex(
-        self, search: Callable[..., re.Match[bytes] | None], text: bytes, start: int, kept: int
-    ) -> int | None:
-        if (match := search(text, start)) is None:
-            return None
-        for end in range(max(match.start(), start, kept) + 1, len(text) + 1):
-            if search(text, max(start, end - (self.window or 1)), end):
-                return end
-        return None

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 
 from .decisions import Decisions
 from .entries import Direction
-from .events import NEVER, Data, Datagram, Event
+from .events import NEVER, Data, Datagram, Event, Fin, Rst
 
-__all__ = ["Fault", "Seen", "apply", "code_of"]
+__all__ = ["Ask", "Fault", "Seen", "apply", "ask", "code_of", "forget"]
 
-_INNER = "inner"
+_INNER = object()
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -27,11 +27,14 @@ class Seen:
     datagrams), `last_left` is the latest time of the bytes it yielded, `number` the connection's, `direction` the
     fault's, `decisions` its source of random decisions. `memory` belongs to this fault, direction and connection,
     `connection` to both directions of it, `shared` to all connections of the armed fault.
+
+    A fault that keeps bytes in its memory yields a `Wake`, so that it can let them go. It says how many wait, by `hold`:
+    then it has fired; or which, by `hold_back`: then whether it has is seen by what it makes of them.
     """
 
     __slots__ = (
-        *("bytes", "connection", "decisions", "direction", "events", "last_left", "memory", "number"),
-        *("outer", "shared", "stays"),
+        *("bytes", "connection", "decisions", "direction", "events", "held", "kept", "last_left", "memory"),
+        *("number", "outer", "shared", "stays"),
     )
 
     def __init__(
@@ -53,12 +56,27 @@ class Seen:
         self.shared = shared
         self.outer: Seen | None = None
         self.stays = False
+        self.held = 0
+        self.kept = b""
 
     def stay(self) -> None:
         """Keep the fault in place although it is lifted; for its answer to `Lifted`, on this connection."""
         self.stays = True
         if self.outer is not None:
             self.outer.stay()
+
+    def hold(self, size: int) -> None:
+        """Say how many bytes the fault keeps from now on: they wait, as what is on its way does."""
+        self.held = size
+        if self.outer is not None:
+            self.outer.hold(size)
+
+    def hold_back(self, kept: bytes) -> None:
+        """Say which bytes the fault keeps from now on: they count as if they came with its next event."""
+        self.kept = kept
+        self.held = len(kept)
+        if self.outer is not None:
+            self.outer.hold_back(kept)
 
     def inner(self) -> Seen:
         """What the fault inside a narrowing has seen: counts and memories of its own."""
@@ -91,6 +109,15 @@ duplicates it by yielding it twice, and ends the stream by yielding `Fin` or `Rs
 """
 
 
+def forget(memory: dict[Any, Any]) -> None:
+    """Empty a memory and those inside it; whoever has one of them keeps it."""
+    inner = memory.get(_INNER)
+    memory.clear()
+    if inner is not None:
+        memory[_INNER] = inner
+        forget(inner)
+
+
 def apply(fault: Fault, event: Event, seen: Seen) -> Iterator[Event]:
     """What the fault makes of the event; `seen` is kept up to date while it is read."""
     answer: object = fault(event, seen)
@@ -99,14 +126,34 @@ def apply(fault: Fault, event: Event, seen: Seen) -> Iterator[Event]:
             f"{code_of(fault)} returned {answer!r}; expected events: `yield` what goes on, or return a list of it"
         )
     for out in answer:
-        if not isinstance(out, Event):
-            raise TypeError(
-                f"{code_of(fault)} yielded {out!r}; expected an event, such as the one it was given"
-            )
+        _check(fault, event, out)
         if isinstance(out, (Data, Datagram)) and out.at != NEVER:
             seen.last_left = max(seen.last_left, out.at)
         yield out
     seen.count(event)
+
+
+def _check(fault: Fault, event: Event, out: object) -> None:
+    """Raise TypeError for an answer that nobody can carry out."""
+    if not isinstance(out, Event):
+        expected = "an event, such as the one it was given"
+    elif isinstance(out, (Data, Datagram)) and not isinstance(out.data, bytes):
+        expected = "bytes as its data"
+    elif isinstance(event, Datagram) and isinstance(out, (Data, Fin, Rst)):
+        expected = "a Datagram: UDP has no stream and no end"
+    elif isinstance(event, (Data, Fin, Rst)) and isinstance(out, Datagram):
+        expected = "Data: a stream has no datagrams"
+    else:
+        return
+    raise TypeError(f"{code_of(fault)} yielded {out!r}; expected {expected}")
+
+
+Ask: TypeAlias = Callable[[Fault, Event, Seen], list[Event]]
+
+
+def ask(fault: Fault, event: Event, seen: Seen) -> list[Event]:
+    """All that a fault makes of an event. Who wants to watch over faults puts something around it."""
+    return list(apply(fault, event, seen))
 
 
 def code_of(fault: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from typing import Any
 
 import pytest
@@ -146,38 +145,6 @@ def _data(at: float) -> Any:
     from pytest_netfixtures._wire.events import Data
 
     return Data(at, b"x")
-
-
-def test_a_storm_of_changes_loses_and_reorders_nothing() -> None:
-    data = pattern(30_000 * 4)
-    with NetLab(must_fire=False) as lab:
-        proxy = lab.tcp_proxy(lab.tcp_echo())
-        over = threading.Event()
-        storm = threading.Thread(target=_storm, args=(proxy, over))
-        with connect(proxy) as client:
-            sender = threading.Thread(target=_send_in_chunks, args=(client, data))
-            storm.start()
-            sender.start()
-            got, end = read_to_end(client)
-            over.set()
-            storm.join()
-            sender.join()
-        assert (len(got), end) == (len(data), "FIN")
-        assert got == data
-        lab.never_fired()
-
-
-def _storm(proxy: Any, over: threading.Event) -> None:
-    while not over.is_set():
-        with proxy.fault(to_client=Delay(0.001), to_server=Delay(0.0005)):
-            with proxy.fault(to_client=Delay(0.002)):
-                proxy.traffic  # noqa: B018  # a reader takes the lock now and then
-
-
-def _send_in_chunks(client: Client, data: bytes) -> None:
-    for start in range(0, len(data), 4):
-        client.sendall(data[start : start + 4])
-    client.shutdown(socket.SHUT_WR)
 
 
 def test_a_pause_holds_both_directions_and_loses_nothing() -> None:

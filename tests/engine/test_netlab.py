@@ -19,9 +19,11 @@ from engine.server_tools import HOSTS, connect, dialogue, read_all, taken_error,
 
 from pytest_netfixtures import (
     ConnectionEnded,
+    Event,
     FaultNeverFired,
     NetLab,
     Reset,
+    Seen,
     ServerConnection,
     SetupError,
     WaitTimeout,
@@ -386,6 +388,17 @@ def test_a_fault_that_never_fired_in_a_block_is_a_warning() -> None:
         lab.tcp_proxy(lab.tcp_echo(), to_client=Reset(after=9))
     with NetLab() as lab:
         lab.tcp_proxy(lab.tcp_echo(), to_client=Reset(after=9).optional())
+
+
+def test_a_function_that_never_fired_is_called_by_its_name() -> None:
+    def nothing(event: Event, seen: Seen) -> list[Event]:
+        return [event]
+
+    with pytest.warns(
+        FaultNeverFired, match=r"^test_a_function_\w+\.<locals>\.nothing to_client of tcp_proxy was"
+    ):
+        with NetLab() as lab:
+            lab.tcp_proxy(lab.tcp_echo(), to_client=nothing)
 
 
 def test_a_block_that_failed_says_nothing_of_faults() -> None:

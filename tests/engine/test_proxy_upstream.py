@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import _socket
 import socket
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from engine.proxy_tools import connect, crowded, ends, read_to_end, take
+from engine.proxy_tools import connect, ends, read_to_end, reset, take
 
 from pytest_netfixtures import NetLab, Reset
 from pytest_netfixtures._engine import upstream as upstream_module
+from pytest_netfixtures._wire.entries import LegOpening
 
 NO_NAMES = ["a..b", "x" * 64 + ".invalid"]
 """Names that fail before anybody is asked."""
@@ -50,13 +53,93 @@ def test_an_unreachable_upstream_may_hang_and_what_the_client_does_is_seen() -> 
         assert proxy.traffic.to_server.delivered == b""
 
 
-def test_an_upstream_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize(("choice", "end"), [("reset", "RST"), ("close", "FIN")])
+def test_an_upstream_that_does_not_answer_is_given_up(
+    choice: str, end: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(upstream_module, "CONNECT_SECONDS", 0.1)
-    with NetLab(must_fire=False) as lab, crowded() as full:
-        proxy = lab.tcp_proxy(full.getsockname())
+    with NetLab() as lab:
+        proxy = lab.tcp_proxy(lab.tarpit_address(host), on_unreachable=choice)
+        began = time.monotonic()
         with connect(proxy) as client:
-            assert read_to_end(client) == (b"", "RST")
-            assert "no answer within" in " ".join(proxy.connections[0].notes)
+            assert read_to_end(client) == (b"", end)
+            assert time.monotonic() - began >= 0.1
+            assert "no answer within 0.1 s" in " ".join(proxy.connections[0].notes)
+        lab.wait_for(lambda: not proxy.open_connections())
+
+
+UNREACHABLE: dict[str, Callable[[NetLab], Any]] = {
+    "refused": NetLab.refused_address,
+    "no answer": NetLab.tarpit_address,
+    "does not resolve": lambda lab: (NO_NAMES[0], 80),
+}
+
+
+@pytest.mark.parametrize("why", list(UNREACHABLE))
+@pytest.mark.parametrize("leave", [reset, socket.socket.close], ids=["RST", "FIN"])
+def test_whatever_the_reason_an_unreachable_upstream_may_hang(
+    why: str, leave: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_module, "CONNECT_SECONDS", 0.05)
+    with NetLab() as lab:
+        proxy = lab.tcp_proxy(UNREACHABLE[why](lab), on_unreachable="hang")
+        with connect(proxy) as client:
+            client.sendall(b"hello?")
+            lab.wait_for(lambda: why in " ".join(note for c in proxy.connections for note in c.notes).lower())
+            client.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            assert proxy.traffic.to_server.sent == b"hello?"
+            leave(client)
+        lab.wait_for(lambda: ends(proxy)["client"] == ("RST" if leave is reset else "FIN"))
+        assert proxy.traffic.to_server.delivered == b""
+        proxy.cut()
+        assert proxy.open_connections() == []
+
+
+@pytest.mark.parametrize("end", [lambda proxy: proxy.stop(), lambda proxy: proxy.cut()], ids=["stop", "cut"])
+def test_while_the_upstream_hangs_the_client_can_be_ended(end: Callable[[Any], None]) -> None:
+    with NetLab() as lab:
+        proxy = lab.tcp_proxy(lab.tarpit_address())
+        with connect(proxy) as client:
+            lab.wait_for(lambda: proxy.connections)
+            sockets = lab.engine.call(lambda: set(lab.engine.sockets))
+            end(proxy)
+            assert read_to_end(client) == (b"", "FIN")
+        lab.wait_for(lambda: not proxy.open_connections())
+        assert len(sockets - lab.engine.call(lambda: set(lab.engine.sockets))) >= 2
+
+
+def test_a_connection_stays_at_its_upstream_even_while_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_module, "CONNECT_SECONDS", 0.2)
+    with NetLab() as lab:
+        proxy = lab.tcp_proxy(lab.tarpit_address())
+        with connect(proxy) as first:
+            lab.wait_for(lambda: proxy.connections)
+            proxy.upstream = lab.tcp_echo(prefix=b"new")
+            with connect(proxy) as second:
+                assert take(second, 3) == b"new"
+            assert read_to_end(first) == (b"", "RST")
+
+
+@pytest.mark.parametrize("why", list(UNREACHABLE))
+def test_an_upstream_that_is_mended_is_reached_by_the_next_attempt(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_module, "CONNECT_SECONDS", 0.2)
+    with NetLab() as lab:
+        server = lab.tcp_echo(prefix=b"hi")
+        proxy = lab.tcp_proxy(UNREACHABLE[why](lab))
+        for _ in range(3):
+            with connect(proxy) as client:
+                assert read_to_end(client) == (b"", "RST")
+        proxy.upstream = server
+        with connect(proxy) as client:
+            assert take(client, 2) == b"hi"
+        assert [connection.upstream == server.address for connection in proxy.connections] == [False] * 3 + [
+            True
+        ]
 
 
 def test_a_deaf_upstream_is_connected_to_and_the_client_hears_nothing() -> None:
@@ -86,6 +169,28 @@ def test_every_address_of_a_name_is_tried(host: str, monkeypatch: pytest.MonkeyP
         refused = [note for note in proxy.connections[0].notes if "refused" in note]
         assert len(refused) == (host != "::1")
         assert proxy.connections[0].upstream == (host, server.port)
+
+
+@pytest.mark.parametrize("leave", [reset, socket.socket.close], ids=["RST", "FIN"])
+def test_what_an_upstream_sends_before_it_leaves_at_once_is_passed_on(
+    leave: Callable[[socket.socket], None],
+) -> None:
+    def leave_at_once(entry: Any, data: Any) -> None:
+        if isinstance(
+            entry, LegOpening
+        ):  # the engine has asked, and waits here, so that it sees the answer and the end at once
+            conn, _ = listener.accept()
+            conn.send(b"bye")
+            leave(conn)
+
+    with NetLab() as lab, socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        proxy = lab.tcp_proxy(listener.getsockname())
+        lab.add_sink(leave_at_once)
+        with connect(proxy) as client:
+            assert read_to_end(client) == (b"bye", "RST" if leave is reset else "FIN")
+        assert proxy.traffic.connections[0].ended["server"] == ("RST" if leave is reset else "FIN")
+        assert proxy.traffic.connections[0].notes == ()
 
 
 def test_localhost_is_resolved() -> None:

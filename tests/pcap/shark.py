@@ -6,6 +6,7 @@ It runs programs and reads their output; it asserts nothing.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -54,11 +55,11 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, encoding="utf-8")
 
 
-def read(tshark: str, path: Path, *, plain: bool = False) -> list[Frame]:
-    """Every frame of a file that tshark reads to its end without complaint."""
+def read(tshark: str, path: Path, *, plain: bool = False, options: Sequence[str] = ()) -> list[Frame]:
+    """Every frame of a file that tshark reads to its end without complaint; `options` are more of tshark's own."""
     wanted = [word for field in FIELDS for word in ("-e", field)]
     form = ["-T", "fields", "-E", "separator=/t", "-E", f"aggregator={BETWEEN}"]
-    done = run(tshark, "-n", "-r", path, *STRICT, *(PLAIN if plain else []), *form, *wanted)
+    done = run(tshark, "-n", "-r", path, *STRICT, *(PLAIN if plain else []), *options, *form, *wanted)
     if done.returncode:
         raise AssertionError(f"tshark ended with {done.returncode}: {done.stderr}")
     return [dict(zip(FIELDS, line.split("\t"), strict=True)) for line in done.stdout.splitlines()]

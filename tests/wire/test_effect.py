@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_netfixtures._wire.effect import changed, describe, is_signal, traffic_of
+from pytest_netfixtures._wire.effect import changed, describe, is_signal, settled, traffic_of
 from pytest_netfixtures._wire.events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
 
 ABC = Data(1.0, b"abc")
@@ -59,7 +59,10 @@ def test_a_fault_has_fired_when_what_it_yielded_is_not_what_it_got(
         (ABC, [Data(1.0, b"ab"), Data(NEVER, b"c")], "held from byte 12", 12),
         (Fin(1.0), [Fin(NEVER)], "FIN held from byte 10", 10),
         (ABC, [Data(1.0, b"aBc")], "changed from byte 11", 11),
-        (ABC, [ABC, ABC], "changed from byte 13", 13),
+        (ABC, [Data(1.0, b"X")], "changed from byte 10", 10),
+        (ABC, [Data(1.0, b"aXYZc")], "changed from byte 11", 11),
+        (ABC, [Data(1.0, b"aXbc")], "bytes added at byte 11", 11),
+        (ABC, [ABC, ABC], "bytes added at byte 13", 13),
         (Wake(1.0), [ABC], "bytes added at byte 10", 10),
         (Fin(1.0), [ABC, Fin(1.0)], "bytes added at byte 10", 10),
         (ABC, [Data(1.25, b"abc")], "late by 0.25 s from byte 10", 10),
@@ -73,9 +76,17 @@ def test_a_fault_has_fired_when_what_it_yielded_is_not_what_it_got(
             "in 3 pieces, the last 0.25 s late, from byte 10",
             10,
         ),
+        (ABC, [Wake(2.0)], "held from byte 10", 10),
+        (ABC, [Data(1.0, b"a"), Wake(2.0)], "held from byte 11", 11),
+        (ABC, [Data(1.25, b"abc"), Wake(2.0)], "late by 0.25 s from byte 10", 10),
+        (Fin(1.0), [Wake(2.0)], "FIN held from byte 10", 10),
+        (GRAM, [Wake(2.0)], "datagram 11 held", 10),
         (GRAM, [], "datagram 11 lost", 10),
         (GRAM, [GRAM, GRAM], "datagram 11 sent 2 times", 10),
+        (GRAM, [Datagram(1.0, b"x", "peer"), GRAM], "datagram added beside datagram 11", 10),
         (GRAM, [Datagram(1.0, b"x", "peer")], "datagram 11 changed", 10),
+        (GRAM, [Datagram(1.0, b"ab", "peer")], "datagram 11 cut to 2 of 3 bytes", 10),
+        (GRAM, [Datagram(1.0, b"abcd", "peer")], "datagram 11 changed", 10),
         (GRAM, [GRAM.moved(NEVER)], "datagram 11 held", 10),
         (GRAM, [GRAM.moved(1.5)], "datagram 11 late by 0.5 s", 10),
     ],
@@ -84,3 +95,46 @@ def test_an_effect_is_told_in_words_with_the_first_byte_that_it_touched(
     event: Event, outs: list[Event], effect: str, offset: int
 ) -> None:
     assert describe(event, outs, before=10) == (effect, offset)
+
+
+@pytest.mark.parametrize(
+    ("event", "outs", "effect"),
+    [
+        (Wake(2.0), [ABC], "held from byte 10"),
+        (Fin(1.0), [ABC, Fin(1.0)], "held from byte 10"),
+        (ABC, [], "held from byte 10"),
+        (Wake(2.0), [ABC, Rst(2.0)], "RST after byte 13"),
+    ],
+)
+def test_bytes_that_waited_already_are_told_as_held(event: Event, outs: list[Event], effect: str) -> None:
+    assert describe(event, outs, before=10, waited=True)[0] == effect
+
+
+@pytest.mark.parametrize(
+    ("event", "outs", "had", "keeps", "effect"),
+    [
+        (ABC, [Data(1.0, b"ab")], b"", b"c", None),
+        (ABC, [], b"", b"abc", None),
+        (ABC, [Data(1.0, b"xabc")], b"x", b"", None),
+        (ABC, [Data(0.9, b"x"), ABC], b"x", b"", None),
+        (ABC, [Data(1.0, b"xa")], b"x", b"bc", None),
+        (Wake(1.0), [Data(1.0, b"x")], b"x", b"", None),
+        (Wake(1.0), [Data(1.0, b"x")], b"xy", b"y", None),
+        (Fin(1.0), [Data(1.0, b"x"), Fin(1.0)], b"x", b"", None),
+        (Rst(1.0), [Data(1.0, b"x"), Rst(1.0)], b"x", b"", None),
+        (Lifted(1.0), [Data(1.0, b"y")], b"x", b"", None),
+        (ABC, [Data(1.0, b"X")], b"x", b"c", ("changed from byte 10", 10)),
+        (ABC, [Data(1.0, b"xaBc")], b"x", b"", ("changed from byte 12", 12)),
+        (ABC, [Data(1.0, b"bc")], b"x", b"", ("lost from byte 10", 10)),
+        (ABC, [Data(1.0, b"x1abc")], b"x", b"", ("bytes added at byte 11", 11)),
+        (ABC, [Data(1.0, b"xab"), Rst(1.0)], b"x", b"c", ("RST after byte 14", 14)),
+        (Wake(1.0), [], b"x", b"", ("lost from byte 10", 10)),
+        (Fin(1.0), [Rst(1.0)], b"x", b"", ("RST after byte 10", 10)),
+    ],
+)
+def test_bytes_that_were_kept_back_count_as_if_they_came_with_the_next_event(
+    event: Event, outs: list[Event], had: bytes, keeps: bytes, effect: tuple[str, int] | None
+) -> None:
+    got, made = settled(event, outs, had, keeps)
+    assert changed(got, made) is (effect is not None)
+    assert effect is None or describe(got, made, before=10) == effect

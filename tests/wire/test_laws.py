@@ -6,7 +6,7 @@ are numbers, so that nothing here waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from hypothesis import given
@@ -18,7 +18,9 @@ from wire.wire_tools import (
     beat,
     end_at_1_second,
     hasty,
-    jitters,
+    hasty_replacing,
+    late,
+    lines,
     narrowed,
     row,
     rows,
@@ -26,6 +28,7 @@ from wire.wire_tools import (
     shaping,
     steady,
     streams,
+    timely,
     traffic,
     ways,
 )
@@ -36,12 +39,13 @@ from pytest_netfixtures._wire.events import Data, Datagram, Event, Fin, Rst
 from pytest_netfixtures._wire.narrowing import Narrowable, narrow
 from pytest_netfixtures._wire.pipeline import Armed
 from pytest_netfixtures._wire.schedule import Schedule
-from pytest_netfixtures._wire.streams import Delay, Stall
+from pytest_netfixtures._wire.streams import Bandwidth, Delay, Stall
 
 T = TypeVar("T")
+ROUNDING = 1e-6
 BOTH: tuple[Direction | None, ...] = (None, TO_SERVER, TO_CLIENT)
 ends = st.sampled_from([None, Fin(0.0), Rst(0.0)])
-anything = steady | jitters | st.sampled_from([hasty, end_at_1_second, beat]).map(narrow)
+anything = steady | hasty_replacing | st.sampled_from([hasty, end_at_1_second, beat]).map(narrow)
 
 
 def feed(wire: Wire, chunks: Iterable[bytes], end: Event | None, gaps: Iterable[float] = ()) -> Wire:
@@ -63,7 +67,7 @@ def feed_at_once(wire: Wire, chunks: Iterable[bytes], end: Event | None) -> Wire
 # 1. Shaping faults keep every byte, in order.
 
 
-@given(rows(shaping), streams, ways(), ends, st.lists(seconds))
+@given(rows(shaping, timed=True), streams, ways(), ends, st.lists(seconds))
 def test_shaping_faults_keep_every_byte_in_order(
     faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None, gaps: list[float]
 ) -> None:
@@ -75,7 +79,11 @@ def test_shaping_faults_keep_every_byte_in_order(
 
 
 @given(
-    st.lists(narrowed(shaping | st.builds(Stall)), max_size=6), streams, ways(), st.lists(seconds), st.data()
+    st.lists(narrowed(shaping | st.builds(Stall), timed=True), max_size=6),
+    streams,
+    ways(),
+    st.lists(seconds),
+    st.data(),
 )
 def test_shaping_faults_that_come_and_go_keep_every_byte_in_order(
     faults: list[Narrowable], data: bytes, ways: Ways, gaps: list[float], chance: st.DataObject
@@ -107,10 +115,10 @@ def coin(chance: st.DataObject) -> bool:
     return pick(chance, (True, False))
 
 
-# 2. Time never runs backwards within a stream.
+# 2. Time never runs backwards within a stream, and what is late is late.
 
 
-@given(rows(anything), streams, ways(), ends, st.lists(seconds))
+@given(rows(anything, timed=True), streams, ways(), ends, st.lists(seconds))
 def test_time_never_runs_backwards_within_a_stream(
     faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None, gaps: list[float]
 ) -> None:
@@ -118,6 +126,42 @@ def test_time_never_runs_backwards_within_a_stream(
         wire = feed(row(*faults), way(data), end, gaps)
         times = [event.at for event in traffic(wire.outs) if isinstance(event, Data)]
         assert times == sorted(times)
+
+
+Late = list[Delay]
+
+
+@given(rows(shaping, timed=True), st.lists(late, min_size=1, max_size=2), streams, ways(), st.lists(seconds))
+def test_a_delay_of_d_never_delivers_before_d(
+    others: list[Narrowable], delays: Late, data: bytes, ways: Ways, gaps: list[float]
+) -> None:
+    least = sum(delay.seconds for delay in delays)
+    for faults in ([*others[:2], *delays], [*delays, *others[:2]]):
+        for way in ways:
+            sent = list(sent_at(way(data), gaps))
+            wire = feed(row(*faults), way(data), Fin(0.0), gaps)
+            due = [at for at, piece in wire.got[TO_CLIENT] for _ in piece]
+            assert all(then >= at + least - ROUNDING for at, then in zip(sent, due, strict=True))
+            assert (end := wire.end[TO_CLIENT]) and end.at >= max(sent, default=0.0) + least - ROUNDING
+
+
+def sent_at(chunks: Iterable[bytes], gaps: Iterable[float]) -> Iterator[float]:
+    """The time of each byte."""
+    at, gap = 0.0, iter(gaps)
+    for chunk in chunks:
+        at += next(gap, 0.0)
+        yield from (at for _ in chunk)
+
+
+@given(lines, streams, ways(), st.lists(seconds))
+def test_a_line_is_never_faster_than_it_says(
+    line: Bandwidth, data: bytes, ways: Ways, gaps: list[float]
+) -> None:
+    for way in ways:
+        size = 0
+        for at, piece in feed(row(line), way(data), None, gaps).got[TO_CLIENT]:
+            size += len(piece)
+            assert at >= (size - line.burst) / line.bytes_per_second - ROUNDING
 
 
 @given(st.lists(st.binary(max_size=3), min_size=2, max_size=12))
@@ -140,7 +184,7 @@ def test_some_datagrams_do_overtake() -> None:
 # 3. Nothing follows an end; what is due before an end is delivered.
 
 
-@given(rows(anything), streams, ways(), ends, st.lists(seconds))
+@given(rows(anything, timed=True), streams, ways(), ends, st.lists(seconds))
 def test_nothing_follows_an_end(
     faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None, gaps: list[float]
 ) -> None:
@@ -158,7 +202,7 @@ def _may_follow(end: Fin | Rst, later: Event) -> bool:
     return later.at < end.at or (isinstance(later, Rst) and isinstance(end, Fin) and not end.whole)
 
 
-@given(rows(anything), streams, ways(), ends)
+@given(rows(anything, timed=True), streams, ways(), ends)
 def test_what_is_due_before_an_end_is_delivered(
     faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None
 ) -> None:
@@ -172,7 +216,7 @@ def test_what_is_due_before_an_end_is_delivered(
 # 4. What a fault decides depends on byte offsets, never on the chunks.
 
 
-@given(rows(steady | jitters), streams, ways(), ends, st.lists(seconds))
+@given(rows(steady), streams, ways(), ends, st.lists(seconds))
 def test_the_peer_sees_the_same_however_the_input_is_chunked_and_whenever_it_comes(
     faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None, gaps: list[float]
 ) -> None:
@@ -183,7 +227,7 @@ def test_the_peer_sees_the_same_however_the_input_is_chunked_and_whenever_it_com
         assert feed_at_once(row(*faults), way(data), end).seen_by_peers() == first
 
 
-@given(rows(steady | st.just(narrow(end_at_1_second))), streams, ways(), ends)
+@given(rows(timely | st.just(narrow(end_at_1_second)), timed=True), streams, ways(), ends)
 def test_an_end_at_a_time_cuts_at_the_same_byte_however_the_input_is_chunked(
     faults: list[Narrowable], data: bytes, ways: Ways, end: Event | None
 ) -> None:
@@ -197,7 +241,7 @@ messages = st.lists(
 )
 
 
-@given(rows(steady, directions=BOTH), rows(steady, directions=BOTH), messages, ways())
+@given(rows(timely, directions=BOTH), rows(timely, directions=BOTH), messages, ways())
 def test_both_peers_of_a_dialogue_see_the_same_however_each_message_is_chunked(
     to_server: list[Narrowable],
     to_client: list[Narrowable],
@@ -231,7 +275,7 @@ def talk(wire: Wire, messages: list[Message], way: Way) -> Wire:
 # 5. The same seed gives the same traffic.
 
 
-@given(rows(anything), streams, ways(), st.integers())
+@given(rows(anything, timed=True), streams, ways(), st.integers())
 def test_the_same_seed_gives_the_same_traffic(
     faults: list[Narrowable], data: bytes, ways: Ways, seed: int
 ) -> None:

@@ -38,8 +38,10 @@ from pytest_netfixtures._wire.narrowing import (
     check_fault,
     narrow,
 )
+from pytest_netfixtures._wire.pieces import Slice
 from pytest_netfixtures._wire.pipeline import Armed, Fault, Seen
-from pytest_netfixtures._wire.streams import Delay, Slice, Stall
+from pytest_netfixtures._wire.profiles import UMTS
+from pytest_netfixtures._wire.streams import Delay, Stall
 
 OPEN = Opened(0.0)
 BOTH = (None, TO_SERVER, TO_CLIENT)
@@ -136,18 +138,27 @@ def test_a_narrowing_prints_like_this(fault: Fault, code: str) -> None:
             TypeError,
             "function is 3; expected a fault such as Delay(0.2), or a function of",
         ),
-        (lambda: narrow(CLASS), TypeError, "function is <class "),
+        (lambda: narrow(CLASS), TypeError, "function is the class "),
         (lambda: check_fault("to_client", None), TypeError, "to_client is None; expected a fault"),
         (
             lambda: faults_of("to_client", 3),
             TypeError,
             "to_client is 3; expected a fault, or a list or tuple of",
         ),
-        (lambda: faults_of("to_client", [Delay]), TypeError, "to_client is <class "),
+        (
+            lambda: faults_of("to_client", [Delay]),
+            TypeError,
+            "to_client is the class Delay; expected a fault: call it, Delay(",
+        ),
         (
             lambda: faults_of("to_client", {Delay(1)}),
             TypeError,
             "to_client is {Delay(seconds=1)}; expected a fault",
+        ),
+        (
+            lambda: faults_of("to_client", UMTS),
+            TypeError,
+            "to_client is profiles.UMTS; expected a fault, or a list or tuple of faults: what has both directions is un",
         ),
     ],
 )

@@ -15,9 +15,10 @@ from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
 from pytest_netfixtures._wire.entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction
 from pytest_netfixtures._wire.events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
 from pytest_netfixtures._wire.narrowing import narrow
-from pytest_netfixtures._wire.pipeline import Armed, Fire, Pipeline, Seen, opposite
+from pytest_netfixtures._wire.pieces import Slice
+from pytest_netfixtures._wire.pipeline import Armed, Fire, Pipeline, Seen, Stage, opposite
 from pytest_netfixtures._wire.seen import code_of
-from pytest_netfixtures._wire.streams import Delay, Slice, Stall
+from pytest_netfixtures._wire.streams import Delay, Stall
 
 X, Y = Data(1.0, b"x"), Data(2.0, b"y")
 
@@ -63,6 +64,9 @@ def test_empty_bytes_go_nowhere() -> None:
         (lambda event, seen: None, "returned None; expected events: `yield` what goes on"),
         (lambda event, seen: [b"x"], "yielded b'x'; expected an event, such as the one it was given"),
         (lambda event, seen: [None], "yielded None; expected an event"),
+        (lambda event, seen: [Data(event.at, "x")], r"yielded Data\(at=.*, data='x'\); expected bytes"),  # type: ignore[arg-type]
+        (lambda event, seen: [Data(event.at, bytearray(b"x"))], "expected bytes as its data"),  # type: ignore[arg-type]
+        (lambda event, seen: [Datagram(event.at, b"x")], "expected Data: a stream has no datagrams"),
     ],
 )
 def test_what_is_no_event_is_named(made: Any, message: str) -> None:
@@ -266,6 +270,26 @@ def test_a_lifted_fault_is_forgotten_when_what_it_let_out_has_arrived() -> None:
         wire.lift(wire.add(Delay(0.5), at), at + 0.25).give(Data(at + 0.25, b"x"))
     assert len(wire.pipeline.rows[TO_CLIENT]) <= 1
     assert wire.run().delivered() == b"x" * 50
+
+
+def test_delays_that_come_one_after_the_other_do_not_add_up_and_are_forgotten() -> None:
+    wire = row()
+    for at in range(50):
+        added = wire.add(Delay(100), at)
+        wire.give(Data(at, b"x")).lift(added, at)
+    assert len(wire.pipeline.rows[TO_CLIENT]) == 1
+    assert wire.run().got[TO_CLIENT] == [(at + 100, b"x") for at in range(50)]
+
+
+def test_a_peers_end_does_not_overtake_what_a_forgotten_fault_let_out() -> None:
+    wire = row()
+    first = wire.add(Delay(8), 0.0)
+    wire.give(X).lift(first, 1.0).add(Slice(1), 1.5)
+    assert [stage.code for stage in wire.pipeline.rows[TO_CLIENT] if isinstance(stage, Stage)] == [
+        "Slice(size=1)"
+    ]
+    assert wire.give(Fin(2.0)).run().delivered() == b"x"
+    assert wire.end[TO_CLIENT] == Fin(9.0)
 
 
 def test_what_has_ended_stays_ended_when_the_fault_is_lifted() -> None:

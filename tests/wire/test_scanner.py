@@ -80,6 +80,18 @@ def test_places(
     assert ends(pattern, *chunks, nth=nth, window=window) == found
 
 
+def test_a_regex_that_nearly_matches_everywhere_is_looked_for_in_short_pieces() -> None:
+    """In one piece this takes minutes: from each byte to the end, and back."""
+    nearly = b"a" * (1 << 18)
+    assert ends(re.compile(b"a+b"), nearly, b"b", window=8) == [None, 1]
+
+
+@pytest.mark.parametrize("begin", [0, 250, 255, 256, 257, 511, 512])
+@pytest.mark.parametrize("window", [3, 300])
+def test_a_regex_is_found_wherever_in_a_long_chunk(begin: int, window: int) -> None:
+    assert ends(re.compile(b"a.b"), bytes(begin) + b"aab" + bytes(999), window=window) == [begin + 3]
+
+
 def test_a_match_lies_within_one_datagram_and_datagrams_are_counted_together() -> None:
     scanner = Scanner(b"ab", nth=3)
     assert [scanner.find(Datagram(0.0, data)) for data in (b"a", b"b", b"abab", b"xab")] == [

@@ -14,8 +14,9 @@ from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
 from pytest_netfixtures._wire.entries import TO_CLIENT
 from pytest_netfixtures._wire.events import Data, Datagram, Event, Fin, Lifted, Opened, Rst
 from pytest_netfixtures._wire.narrowing import Narrowable
+from pytest_netfixtures._wire.pieces import Slice
 from pytest_netfixtures._wire.pipeline import Armed, Fault
-from pytest_netfixtures._wire.streams import Delay, Slice, Stall
+from pytest_netfixtures._wire.streams import Delay, Stall
 
 OPEN = Opened(0.0)
 A, B = Data(1.0, b"abc"), Data(2.0, b"defg")

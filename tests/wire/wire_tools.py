@@ -14,13 +14,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 import pytest_netfixtures as face
+from pytest_netfixtures._wire.content import Corrupt, Insert
+from pytest_netfixtures._wire.datagrams import BurstLoss, Duplicate, Loss, MaxSize, Reorder
 from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
 from pytest_netfixtures._wire.entries import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction
 from pytest_netfixtures._wire.events import NEVER, Data, Datagram, Event, Fin, Lifted, Opened, Rst, Wake
 from pytest_netfixtures._wire.narrowing import Narrowable, narrow
+from pytest_netfixtures._wire.pieces import Coalesce, Slice
 from pytest_netfixtures._wire.pipeline import Armed, Fault, Fire, Out, Pipeline, Seen, opposite
+from pytest_netfixtures._wire.replacing import Replace
 from pytest_netfixtures._wire.schedule import Schedule
-from pytest_netfixtures._wire.streams import Delay, Slice, Stall
+from pytest_netfixtures._wire.streams import Bandwidth, Delay, Retransmit, SlowClose, Stall
 
 Piece = tuple[float, bytes]
 End = Fin | Rst
@@ -259,11 +263,23 @@ regexes = st.sampled_from(
     ]
 ).map(re.compile)
 
+rates = st.sampled_from([0.1, 0.5, 0.9, 1.0])
+
 delays = st.builds(Delay, seconds)
-jitters = st.builds(Delay, seconds, seconds)
+jitters = (
+    st.builds(Delay, seconds, seconds)
+    | st.builds(Delay, seconds, seconds.filter(bool), st.sampled_from(["normal", "pareto"]))
+    | st.builds(Delay, seconds, distribution=st.lists(seconds, min_size=1, max_size=3))
+)
+late = delays | jitters
 slices = st.builds(Slice, st.integers(1, 8), seconds)
 pauses = st.builds(Stall, counts, seconds)
-shaping: st.SearchStrategy[Narrowable] = delays | jitters | slices | pauses
+slow_ends = st.builds(SlowClose, seconds)
+lines = st.builds(Bandwidth, st.sampled_from([0.5, 4, 10, 1000]), st.integers(0, 8), st.booleans())
+gluing = st.builds(Coalesce, seconds, st.integers(1, 50))
+sent_again = st.builds(Retransmit, rates, seconds)
+shaping: st.SearchStrategy[Narrowable] = late | slices | pauses | slow_ends | lines | gluing | sent_again
+"""Every byte arrives, in order."""
 
 
 def _cuts(kind: Callable[..., Narrowable], **more: Any) -> st.SearchStrategy[Narrowable]:
@@ -272,10 +288,54 @@ def _cuts(kind: Callable[..., Narrowable], **more: Any) -> st.SearchStrategy[Nar
 
 cuts = _cuts(Truncate) | _cuts(HalfClose) | _cuts(Reset, other_leg=st.booleans())
 losing = st.builds(Drop, counts) | st.builds(Stall, counts)
+
+offsets = counts | st.lists(counts, min_size=1, max_size=4)
+masks = st.none() | st.integers(1, 255)
+corrupting = st.builds(Corrupt, rate=rates, mask=masks) | st.builds(Corrupt, at=offsets, mask=masks)
+LONG = 1e6
+"""Longer than any case lasts, so that all of a match comes within it."""
+replacing = st.builds(Replace, patterns, streams, st.none() | st.integers(1, 3), st.just(LONG)) | st.builds(
+    Replace, regexes, streams, st.none() | st.integers(1, 3), st.just(LONG), st.integers(1, 4)
+)
+inserting = st.builds(Insert, patterns, at=counts) | st.builds(Insert, patterns, after=counts)
+hasty_replacing = st.builds(Replace, patterns, streams, hold=seconds)
+"""Lets go of the beginning of a match too early for some of the input."""
+
 FUNCTIONS = [passing, upper, lose_every_third, stutter, hold_from_5, end_at_7]
 functions = st.sampled_from(FUNCTIONS).map(narrow)
-steady = delays | slices | pauses | cuts | losing | functions
+timely = delays | slices | pauses | slow_ends | cuts | losing | corrupting | inserting | functions
 """What decides by offsets, and whose times depend on offsets too."""
+steady = timely | jitters | lines | gluing | sent_again | replacing
+"""What decides by offsets, at times that depend on the chunks or on when they came."""
+
+# Of datagrams.
+
+datagrams = st.lists(st.lists(st.sampled_from(ALPHABET), max_size=5).map(bytes), max_size=12)
+bursts = st.builds(BurstLoss, rates, rates, rates, st.sampled_from([0.0, 0.1, 0.5]))
+numbered: st.SearchStrategy[Narrowable] = st.one_of(
+    st.builds(Loss, rates),
+    bursts,
+    st.builds(Duplicate, rates),
+    st.builds(Reorder, rates, seconds.filter(bool)),
+    st.builds(Drop, counts),
+    late,
+    pauses,
+)
+"""What goes by the number of a datagram, and makes no other bytes of it."""
+punctual = (
+    st.builds(Loss, rates)
+    | bursts
+    | st.builds(Duplicate, rates)
+    | st.builds(Drop, counts)
+    | corrupting
+    | st.builds(MaxSize, st.integers(1, 5), st.booleans())
+    | st.builds(Replace, patterns, streams)
+    | st.builds(Insert, patterns, at=counts)
+    | st.builds(Insert, patterns, after=st.integers(1, 20))
+)
+"""Nothing is late, so that all arrives in the order in which it was sent."""
+of_datagrams = numbered | lines | punctual | st.builds(Stall, counts)
+"""All that a UDP proxy can do."""
 
 
 @st.composite
@@ -290,22 +350,26 @@ def _when(
 
 
 def _narrower(
-    faults: st.SearchStrategy[Narrowable], directions: Sequence[Direction | None]
+    faults: st.SearchStrategy[Narrowable], directions: Sequence[Direction | None], timed: bool
 ) -> st.SearchStrategy[Narrowable]:
     numbers = st.lists(st.integers(1, 3), min_size=1, max_size=2)
     return st.one_of(
         st.builds(lambda fault, given: fault.on_connections(*given), faults, numbers),
         st.builds(lambda fault, n: fault.times(n), faults, st.integers(1, 2)),
+        st.builds(lambda fault, rate: fault.sometimes(rate), faults, rates),
         faults.map(lambda fault: fault.optional()),
-        _when(faults, directions),
+        *([_when(faults, directions)] if directions else []),
+        *([st.builds(lambda fault, late: fault.after_seconds(late), faults, seconds)] if timed else []),
     )
 
 
 def narrowed(
-    faults: st.SearchStrategy[Narrowable], directions: Sequence[Direction | None] = (None, TO_CLIENT)
+    faults: st.SearchStrategy[Narrowable],
+    directions: Sequence[Direction | None] = (None, TO_CLIENT),
+    timed: bool = False,
 ) -> st.SearchStrategy[Narrowable]:
-    """These faults, and the same narrowed, more than once too."""
-    return st.recursive(faults, lambda inner: _narrower(inner, directions), max_leaves=3)
+    """These faults, and the same narrowed, more than once too; from a match on (in `directions`), from a time on (`timed`)."""
+    return st.recursive(faults, lambda inner: _narrower(inner, directions, timed), max_leaves=3)
 
 
 def rows(faults: st.SearchStrategy[Narrowable], **more: Any) -> st.SearchStrategy[list[Narrowable]]:
