@@ -215,8 +215,3 @@ def as_typed(path: Path, here: Path) -> str:
         return str(path.relative_to(here))
     except ValueError:
         return str(path)
-
-
-def repeatable(settings: Settings) -> str:
-    """What to type to get the same random decisions again; empty where that is the default."""
-    return f"--net-seed={settings.seed}" if settings.seed else ""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_netfixtures._capture import Capture, file_name
-from pytest_netfixtures._options import as_typed, repeatable, settings_of
+from pytest_netfixtures._options import as_typed, settings_of
+from pytest_netfixtures._replay import faults
 from pytest_netfixtures._run import Run
 from pytest_netfixtures._session import session_of
 from pytest_netfixtures._stash import ATTEMPTS, RUN
@@ -23,6 +24,7 @@ from pytest_netfixtures._wire.recorder import Story
 from pytest_netfixtures._wire.render import DEFAULT_REDACTIONS, hexdump_diff, ladder
 from pytest_netfixtures._wire.rows import behind_our_proxy
 from pytest_netfixtures._wire.text import preview
+from pytest_netfixtures._wire.traffic import Traffic
 
 if TYPE_CHECKING:
     from pytest_netfixtures._netlab import NetLab
@@ -57,7 +59,7 @@ def _note(run: Run, report: pytest.TestReport) -> None:
 def _show(item: pytest.Item, run: Run, report: pytest.TestReport) -> None:
     lines = _file_lines(run, item.config.invocation_params.dir)
     if run.settings.report != "off":
-        lines += _conversations(run)
+        lines += [f"replay: {run.replay}", *faults(run.proxies(), _redactions(run)), *_conversations(run)]
     if run.capture is not None and run.capture.error is None:
         _set_property(item, report, str(run.capture.path))
     if lines:
@@ -79,8 +81,7 @@ def _file_lines(run: Run, here: Path) -> list[str]:
     else:
         path = as_typed(run.capture.path, here)
         lines = [f"capture: {path}{_cut(run.capture)}", _wireshark(run, run.capture, path)]
-    again = repeatable(run.settings)
-    return [*lines, f"repeat with {again}"] if again else lines
+    return lines
 
 
 def _cut(capture: Capture) -> str:
@@ -111,33 +112,42 @@ def _places(run: Run) -> list[tuple[int, Side]]:
     if first is not None:
         near: tuple[Side, ...] = sides if first.direction == "to_client" else sides[::-1]
         return [(first.connection, leg) for leg in near]
-    return [(connection, leg) for lab in run.labs for connection in _last(lab) for leg in sides]
+    hidden = behind_our_proxy(_world(run))
+    return [(connection, leg) for lab in run.labs for connection in _last(lab, hidden) for leg in sides]
 
 
-def _last(lab: NetLab) -> list[int]:
+def _last(lab: NetLab, hidden: set[int]) -> list[int]:
     """The last connection of a client; what our server saw of it behind our proxy is the same one."""
-    traffic = lab.traffic
-    hidden = behind_our_proxy(traffic)
-    return [connection.id for connection in traffic.connections if connection.id not in hidden][-1:]
+    return [connection.id for connection in lab.traffic.connections if connection.id not in hidden][-1:]
+
+
+def _world(run: Run) -> Traffic:
+    """What all labs of the test saw: a proxy of the test may stand in front of a server of the session."""
+    return Traffic(tuple(connection for lab in run.labs for connection in lab.traffic.connections))
 
 
 def _transport(run: Run, wanted: int) -> str:
-    return next((c.transport for lab in run.labs for c in lab.traffic.connections if c.id == wanted), "tcp")
+    return next((c.transport for c in _world(run).connections if c.id == wanted), "tcp")
 
 
 def _conversations(run: Run) -> list[str]:
-    redact = (*DEFAULT_REDACTIONS, *(re.compile(pattern.encode()) for pattern in run.settings.redact))
     sizes = run.settings.report == "sizes"
+    world = _world(run)
+    hidden = behind_our_proxy(world)
     return [
-        ladder(_story(lab), lab.traffic, redact, "sizes" if sizes else "full")
+        ladder(_story(lab), lab.traffic, _redactions(run), "sizes" if sizes else "full", world)
         for lab in run.labs
-        if _spoke(lab)
+        if _spoke(lab, hidden)
     ]
 
 
-def _spoke(lab: NetLab) -> bool:
-    """Phases alone are no conversation."""
-    return any(not isinstance(entry, Marked) for entry in _story(lab))
+def _redactions(run: Run) -> tuple[re.Pattern[bytes], ...]:
+    return (*DEFAULT_REDACTIONS, *(re.compile(pattern.encode()) for pattern in run.settings.redact))
+
+
+def _spoke(lab: NetLab, hidden: set[int]) -> bool:
+    """Phases alone are no conversation, nor is what a proxy of another lab tells of."""
+    return any(not isinstance(entry, Marked) and entry.connection not in hidden for entry in _story(lab))
 
 
 def _story(lab: NetLab) -> Story:

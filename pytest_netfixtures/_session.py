@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_netfixtures._capture import Capture, file_name, make_directory, probe_directory, why_not
-from pytest_netfixtures._options import repeatable, settings_for, settings_of
+from pytest_netfixtures._options import settings_for, settings_of
+from pytest_netfixtures._replay import own_id
 from pytest_netfixtures._run import Run
 from pytest_netfixtures._stash import ATTEMPTS, RUN, SESSION, SETTINGS
 
@@ -90,7 +91,7 @@ def lab_of_test(item: pytest.Item) -> Iterator[NetLab]:
     from pytest_netfixtures._netlab import NetLab
 
     run = run_of(item)
-    lab = NetLab(seed=run.settings.seed, node_id=item.nodeid, wait=run.settings.wait)
+    lab = NetLab(seed=run.settings.seed, node_id=own_id(item), wait=run.settings.wait)
     try:
         run.join(lab)
         yield lab
@@ -140,7 +141,7 @@ def _capture(config: pytest.Config, run: Run) -> Capture:
     capture = Capture(
         path,
         node_id=run.node_id,
-        comment={"repeat with": repeatable(settings)} if repeatable(settings) else {},
+        comment={"replay": run.replay},
         max_bytes=settings.max_bytes,
         why_not=_prepare(session, settings.directory),
     )

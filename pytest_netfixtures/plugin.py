@@ -18,6 +18,7 @@ from pytest_netfixtures._stash import RUN, SESSION, SETTINGS, USER_TIMEOUT
 if TYPE_CHECKING:
     from pytest_netfixtures import Capture, NetLab, TcpEcho, TcpProxy, UdpResponder
     from pytest_netfixtures._run import Run
+    from pytest_netfixtures._wire.profiles import Conditions
 
 if "pytest_netfixtures._assertions" not in sys.modules:
     pytest.register_assert_rewrite("pytest_netfixtures._assertions")
@@ -84,11 +85,12 @@ def _differs(config: pytest.Config, name: str, kind: Any, default: Any, text: st
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker is made known, and what the user said is checked before anything runs."""
-    config.addinivalue_line(
-        "markers",
+    """The markers are made known, and what the user said is checked before anything runs."""
+    for marker in (
         "netlab(capture=, keep=, backend=, seed=, timeout=): network settings of one test, nearer than any option",
-    )
+        "net_faults(*profiles, to_server=[...], to_client=[...]): run the test once under each of these faults",
+    ):
+        config.addinivalue_line("markers", marker)
     if _said(config) or str(config.getoption("parallel_threads", 1)) != "1":
         from pytest_netfixtures._options import settings_of
 
@@ -138,10 +140,22 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
     item.stash[USER_TIMEOUT] = float(settings.timeout)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with the marker `net_faults` runs once for each of its cases."""
+    if metafunc.definition.get_closest_marker("net_faults") is not None:
+        from pytest_netfixtures._cases import parametrize
+
+        parametrize(metafunc)
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """A wrong argument of the marker is an error of the test that carries it."""
+    """A wrong argument of a marker is an error of the test that carries it."""
     __tracebackhide__ = True
+    if item.get_closest_marker("net_faults") is not None:
+        from pytest_netfixtures._cases import check_item
+
+        check_item(item)
     if item.get_closest_marker("netlab") is not None:
         from pytest_netfixtures._options import marked
 
@@ -282,9 +296,21 @@ def udp_responder(netlab: NetLab) -> UdpResponder:
 
 
 @pytest.fixture
-def fault_proxy(netlab: NetLab) -> Callable[..., TcpProxy]:
+def net_faults(request: pytest.FixtureRequest) -> Conditions:
+    """The faults of this run of a test with the marker net_faults: {"to_server": (...), "to_client": (...)}."""
+    without: Conditions = {"to_server": (), "to_client": ()}
+    case: Conditions = getattr(request, "param", without)
+    return case
+
+
+@pytest.fixture
+def fault_proxy(netlab: NetLab, net_faults: Conditions) -> Callable[..., TcpProxy]:
     """Makes a TCP proxy with faults: fault_proxy(upstream, to_server=(), to_client=())."""
-    return netlab.tcp_proxy
+    if not any(net_faults.values()):
+        return netlab.tcp_proxy
+    from pytest_netfixtures._cases import adding
+
+    return adding(netlab.tcp_proxy, net_faults)
 
 
 @pytest.fixture

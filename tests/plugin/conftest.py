@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_netfixtures import _assertions, _report, _session, plugin
+from pytest_netfixtures import _assertions, _cases, _report, _session, plugin
 
 HEAD = """
 import os, re, socket, sys
@@ -27,7 +27,7 @@ def ask(address, data, size=100):
 """
 
 
-LOADED = (_assertions, _report, _session)
+LOADED = (_assertions, _cases, _report, _session)
 
 
 class Suite:

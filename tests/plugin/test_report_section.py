@@ -190,3 +190,40 @@ def test_without_a_plugin_of_pytest_itself(suite: Suite, plugin: str) -> None:
     result = suite.run_apart("--net-capture", "-p", f"no:{plugin}")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert len(suite.files()) == 1
+
+
+BEFORE_THE_SESSION = """
+@pytest.fixture(scope="session")
+def server(netlab_session):
+    return netlab_session.tcp_echo(name="shared")
+"""
+
+
+def test_a_proxy_of_the_test_tells_of_the_server_of_the_session(suite: Suite) -> None:
+    suite.write(
+        BEFORE_THE_SESSION
+        + "def test_one(server, fault_proxy):\n"
+        + "    assert ask(fault_proxy(server, to_client=Reset(at=0)).address, b'hello') == b'hello'\n"
+    )
+    result = suite.run("--net-capture")
+    result.stdout.fnmatch_lines(
+        [
+            "wireshark * -Y 'tcp.stream eq 0'",
+            "*time  client     tcp_proxy     shared",
+            "*client --> tcp_proxy --> shared  connected, from *",
+        ]
+    )
+    output = result.stdout.str()
+    assert output.count(' 5 B  "hello"') == 2 and output.count("--- call ---") == 1
+
+
+def test_a_session_that_was_talked_to_without_a_proxy_is_told_beside(suite: Suite) -> None:
+    suite.write(
+        BEFORE_THE_SESSION
+        + "def test_one(server, fault_proxy):\n"
+        + "    assert ask(server.address, b'direct') == b'direct'\n"
+        + "    assert ask(fault_proxy(server, to_client=Truncate(after=1)).address, b'hello') == b'hello'\n"
+    )
+    output = suite.run().stdout.str()
+    assert output.count(' 6 B  "direct"') == output.count(' 5 B  "hello"') == 2
+    assert "client     shared\n" in output and "client     tcp_proxy     shared\n" in output
