@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = sorted(path.name for path in (ROOT / "examples").iterdir() if list(path.glob("test_*.py")))
 ON_PURPOSE = "fails_on_purpose"
-NEEDS = {"redis_client": "redis-server"}
+NEEDS = {"redis_client": "redis-server", "postgres_client": "initdb"}
 QUIET = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
 
 
@@ -68,4 +68,5 @@ def test_the_example_that_fails_on_purpose_shows_which_byte_was_cut(tmp_path: Pa
 
 
 def test_the_examples_of_the_project_are_all_there() -> None:
-    assert {"redis_client", "http_client", "dns_client", "subprocess_client", ON_PURPOSE} <= set(FOLDERS)
+    clients = {"redis_client", "postgres_client", "http_client", "dns_client", "subprocess_client"}
+    assert clients | {"retry_policy", ON_PURPOSE} <= set(FOLDERS)

@@ -6,24 +6,20 @@ The journal counts resets by itself, so that the file is compared with what happ
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pcap import shark
+from real.example_run import assert_valid, captures_of
 
 from pytest_netfixtures import Delay, HalfClose, NetLab, Reset, ServerConnection, Slice, Truncate
 from pytest_netfixtures._pcap.tap import Tap
 from pytest_netfixtures._wire.entries import Entry, LegEnded, LegFailed, LegOpened, LegOpening
 
 Referee = Callable[[str], str]
-ROOT = Path(__file__).resolve().parents[2]
-QUIET = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
 HELLO = bytes(range(256)) * 40
 
 
@@ -119,20 +115,12 @@ def test_many_connections_at_once_are_valid_in_the_capture(tmp_path: Path, refer
     assert tap.connections == 80
 
 
-@pytest.mark.parametrize("folder", ["redis_client", "http_client", "dns_client", "subprocess_client"])
+@pytest.mark.parametrize(
+    "folder", ["redis_client", "http_client", "dns_client", "subprocess_client", "retry_policy"]
+)
 def test_the_captures_of_the_examples_are_valid(folder: str, tmp_path: Path, referee: Referee) -> None:
-    tshark = referee("tshark")
+    referee("tshark")
     if folder == "redis_client":
         referee("redis-server")
-    command = [sys.executable, "-m", "pytest", "-q", f"examples/{folder}", "-p", "no:cacheprovider"]
-    command += ["--net-capture-keep=all", f"--net-capture-dir={tmp_path}"]
-    done = subprocess.run(command, cwd=ROOT, env=QUIET, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    files = list(tmp_path.glob("*.pcapng"))
-    assert files
-    for path in files:
-        assert shark.blemishes(shark.read(tshark, path, plain=True), ports_reused=True) == []
-        for program in ("capinfos", "editcap"):
-            extra = [tmp_path / "copy"] if program == "editcap" else []
-            assert shark.run(referee(program), path, *extra).returncode == 0
-        assert shark.run(referee("tcpdump"), "-n", "-r", path).returncode == 0
+    for path in captures_of(folder, tmp_path):
+        assert_valid(path, referee)
