@@ -9,6 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ROUNDS ?= 20
+CASES ?= 100000
 ARGS ?=
 CODE := pytest_netfixtures tests examples tools docs/conf.py
 
@@ -62,6 +63,10 @@ matrix: $(READY)  ## the suite on every other Python from 3.10 to 3.14 that star
 .PHONY: soak
 soak: $(READY)  ## the suite ROUNDS times in random order, with -n 4, and beside two busy loops
 	@$(PY) tools/soak.py --rounds $(ROUNDS) $(ARGS)
+
+.PHONY: test-deep
+test-deep: $(READY)  ## each law of the wire with CASES cases (100000), and how many there were
+	@$(PY) tools/deep.py --cases $(CASES) $(ARGS)
 
 .PHONY: coverage
 coverage: $(READY)  ## which lines and branches the suite reaches
