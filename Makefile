@@ -1,5 +1,5 @@
 # Everything that is done here, by name. Each target does its own set-up in .venv; `make` alone lists them.
-# ARGS="..." goes to pytest; PYTHON=... chooses the interpreter for .venv.
+# ARGS="..." goes to pytest (WORKERS= for one process); PYTHON=... chooses the interpreter for .venv.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -11,6 +11,7 @@ READY := $(VENV)/.ready
 ROUNDS ?= 20
 CASES ?= 100000
 ARGS ?=
+WORKERS ?= -n auto --maxprocesses 4
 CODE := pytest_netfixtures tests examples tools docs/conf.py
 
 .PHONY: help
@@ -30,7 +31,7 @@ referees:  ## tshark, redis-server and others: installed where we may, named whe
 
 .PHONY: test
 test: $(READY) referees  ## the whole test suite
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(WORKERS) $(ARGS)
 
 .PHONY: demo
 demo: $(READY)  ## the main job: examples, a failure report, a capture
@@ -57,7 +58,7 @@ dist: $(READY)  ## sdist and wheel into dist/, looked at, installed and used
 	@$(PY) tools/dist.py
 
 .PHONY: matrix
-matrix: $(READY)  ## the suite on every other Python from 3.10 to 3.14 that starts
+matrix: $(READY)  ## the suite on every other Python from 3.10 to 3.14 that starts, in turn as soak does
 	@$(PY) tools/matrix.py $(ARGS)
 
 .PHONY: soak

@@ -1,16 +1,21 @@
 """`make matrix`: the suite on every other Python from 3.10 to 3.14 that really starts.
 
-Looks on the path and below `pyenv root`; each interpreter gets an environment of its own below .matrix/. It prints which
-ones ran and which were not found, and fails when one that ran failed. The Python of .venv is left to `make test`.
+Looks on the path and below `pyenv root`; each interpreter gets an environment of its own below .matrix/, and runs the suite
+once in one of the ways of `make soak`, in turn. It prints which ones ran and which were not found, and fails when one that
+ran failed. The Python of .venv is left to `make test`.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
+from itertools import cycle
 from pathlib import Path
+
+from soak import MODES, busy_loops, loops_of, options_of
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = tuple(f"3.{minor}" for minor in range(10, 15))
@@ -20,8 +25,9 @@ ASK = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2], sep='\\
 def main() -> int:
     own = "{}.{}".format(*sys.version_info[:2])
     found = interpreters()
+    others = [version for version in VERSIONS if version in found and version != own]
     results = {
-        version: run(version, found[version]) for version in VERSIONS if version in found and version != own
+        version: run(version, found[version], mode) for version, mode in zip(others, cycle(MODES), strict=False)
     }
     print(f"\nmatrix: {own} is the Python of .venv (make test)")
     for version in VERSIONS:
@@ -64,16 +70,19 @@ def starts(candidate: str) -> tuple[str, str] | None:
     return (lines[0], lines[1]) if done.returncode == 0 and len(lines) > 1 else None
 
 
-def run(version: str, python: str) -> str:
+def run(version: str, python: str, mode: str) -> str:
     """Runs the suite on one interpreter; says in a few words how it went."""
-    print(f"\n==== Python {version}: {python}", flush=True)
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"\n==== Python {version}, {mode}, seed {seed}: {python}", flush=True)
     venv = ROOT / ".matrix" / version
     made = subprocess.run(["tools/venv.sh", str(venv), ".[all]", "test", python], cwd=ROOT, check=False)
     if made.returncode:
         return "FAILED: its environment could not be made"
-    command = [str(venv / "bin" / "python"), "-m", "pytest", "-q", "-n", "2", *sys.argv[1:]]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), check=False)
-    return "passed" if done.returncode == 0 else f"FAILED: pytest ended with {done.returncode}"
+    options = [*options_of(mode, seed), *sys.argv[1:]]
+    command = [str(venv / "bin" / "python"), "-m", "pytest", "-q", *options]
+    with busy_loops(loops_of(mode)):
+        done = subprocess.run(command, cwd=ROOT, env=environment(), check=False)
+    return f"passed ({mode})" if done.returncode == 0 else f"FAILED ({mode}): pytest ended with {done.returncode}"
 
 
 def environment() -> dict[str, str]:

@@ -41,7 +41,7 @@ def soak(modes: list[str], rounds: int, pytest_options: list[str]) -> int:
 def one_round(mode: str, number: int, rounds: int, pytest_options: list[str]) -> bool:
     seed = random.SystemRandom().randrange(2**32)
     start = time.monotonic()
-    with busy_loops(2 if mode == "two busy loops" else 0):
+    with busy_loops(loops_of(mode)):
         done = run_suite([*options_of(mode, seed), *pytest_options])
     took = time.monotonic() - start
     print(
@@ -51,6 +51,11 @@ def one_round(mode: str, number: int, rounds: int, pytest_options: list[str]) ->
     if done.returncode:
         print(done.stdout + done.stderr)
     return done.returncode == 0
+
+
+def loops_of(mode: str) -> int:
+    """How many busy loops run beside the suite."""
+    return 2 if mode == "two busy loops" else 0
 
 
 def options_of(mode: str, seed: int) -> list[str]:

@@ -210,7 +210,8 @@ class Engine:
             self._guard(self._calls.popleft())
 
     def _run_timers(self) -> None:
-        for timer in self._timers.due(time.monotonic()):  # what these begin, even if due, comes in the next round
+        """What these begin comes in the next round, even if it is due."""
+        for timer in self._timers.due(time.monotonic()):
             self._guard(timer.function)
 
     def _guard(self, function: Callable[..., object], *args: object) -> None:

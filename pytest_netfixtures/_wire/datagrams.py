@@ -124,7 +124,7 @@ class BurstLoss(_OfDatagrams):
         check_rate("loss_in_good", self.loss_in_good, zero=True)
 
     def by_chance(self) -> bool:
-        return self.loss_in_good < 1 and (self.to_bad < 1 or self.loss_in_bad < 1)
+        return self.loss_in_good < 1
 
     def _made_of(self, event: Datagram, seen: Seen) -> Iterable[Event]:
         bad: bool = seen.memory["bad"] if "bad" in seen.memory else self._begins_bad(seen)

@@ -328,7 +328,7 @@ def test_a_fault_of_datagrams_prints_like_this(fault: Fault, code: str) -> None:
         (Reorder(0.1, 1), False),
         (Reorder(1, 1), True),
         (BurstLoss(0.1, 0.1), False),
-        (BurstLoss(1, 1), True),
+        (BurstLoss(1, 1), False),
         (BurstLoss(1, 1, loss_in_bad=0.5), False),
         (BurstLoss(0.1, 0.1, loss_in_good=1), True),
         (MaxSize(1), True),
