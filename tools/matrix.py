@@ -27,7 +27,8 @@ def main() -> int:
     found = interpreters()
     others = [version for version in VERSIONS if version in found and version != own]
     results = {
-        version: run(version, found[version], mode) for version, mode in zip(others, cycle(MODES), strict=False)
+        version: run(version, found[version], mode)
+        for version, mode in zip(others, cycle(MODES), strict=False)
     }
     print(f"\nmatrix: {own} is the Python of .venv (make test)")
     for version in VERSIONS:
@@ -82,7 +83,11 @@ def run(version: str, python: str, mode: str) -> str:
     command = [str(venv / "bin" / "python"), "-m", "pytest", "-q", *options]
     with busy_loops(loops_of(mode)):
         done = subprocess.run(command, cwd=ROOT, env=environment(), check=False)
-    return f"passed ({mode})" if done.returncode == 0 else f"FAILED ({mode}): pytest ended with {done.returncode}"
+    return (
+        f"passed ({mode})"
+        if done.returncode == 0
+        else f"FAILED ({mode}): pytest ended with {done.returncode}"
+    )
 
 
 def environment() -> dict[str, str]:

@@ -70,6 +70,7 @@ class Link:
         self.out: deque[Chunk] = deque()
         self.out_bytes = 0
         self.reading = False
+        self.at_once = 0  # so many bytes are read at a time; 0: as many as there are
         self.peer_end: How | None = None
         self.our_end: How | None = None
         self.closed = False
@@ -160,7 +161,7 @@ class Link:
         """Bytes, or how the peer has ended, or neither when there is nothing."""
         with self.lock:
             try:
-                size = self.sock.recv_into(self.engine.buffer)
+                size = self.sock.recv_into(self.engine.buffer, self.at_once)
             except BlockingIOError:
                 return b"", None
             except OSError:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ProxiedConnection"]
 
+READ_WITH_FAULTS = 64 << 10
+"""So many bytes are read at a time where faults look at them: one that makes an event of each byte holds up all others."""
+
 
 class ProxiedConnection(Faulted):
     """A client, an upstream, and what is on the way between them. For the engine's thread."""
@@ -94,8 +97,7 @@ class ProxiedConnection(Faulted):
             self.book.write(self._entry_of_leg(LegOpened, "server"))
         self.connected = True
         self._open_faults()
-        self.client.read(True)
-        self.server.read(True)
+        self._carried_out()
 
     def _connecting(self, local: tuple[str, int], upstream: tuple[str, int]) -> None:
         self._local, self._upstream = local, upstream
@@ -218,6 +220,7 @@ class ProxiedConnection(Faulted):
         sender = self.client if direction == TO_SERVER else self.server
         if sender is None or sender.closed or not self.connected:
             return
+        sender.at_once = READ_WITH_FAULTS if self._pipeline.rows[direction] else 0
         waiting = 0 if self._over[direction] else self._waiting(direction)
         if waiting > self.proxy.queue_bytes:
             sender.read(False)

@@ -185,6 +185,7 @@ class Dial:
             self._next()
 
     def _too_late(self) -> None:
+        self._engine.settle()  # an answer that has come by now counts, however late we are
         self._fail(f"no answer within {CONNECT_SECONDS:g} s", False)
 
     def _fail(self, reason: str, refused: bool) -> None:

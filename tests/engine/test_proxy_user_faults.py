@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from engine.proxy_tools import connect, entries, read_to_end, take
+from engine.proxy_tools import MIB, connect, entries, in_front_of, pours, read_to_end, take
 
 from pytest_netfixtures import Delay, NetLab, NetlabError, Stall, assert_sent, assert_silent, narrow
+from pytest_netfixtures._engine.proxied import READ_WITH_FAULTS
 from pytest_netfixtures._engine.tcp_proxy import TcpProxy
 from pytest_netfixtures._wire.effect import is_signal
 from pytest_netfixtures._wire.entries import Delivered
@@ -90,6 +91,21 @@ def test_an_error_that_nobody_took_comes_out_of_the_lab() -> None:
         with connect(proxy) as client:
             client.sendall(b"x")
             read_to_end(client)
+
+
+def test_a_fault_gets_long_traffic_in_parts_so_that_others_have_their_turn() -> None:
+    sizes: list[int] = []
+
+    def measures(event: Event, seen: Seen) -> Iterable[Event]:
+        sizes.extend([len(event.data)] if isinstance(event, Data) else [])
+        return [event]
+
+    with NetLab(must_fire=False) as lab:
+        proxy = in_front_of(lab, pours(bytes(MIB)), to_client=measures)
+        with connect(proxy) as client:
+            assert len(read_to_end(client)[0]) == MIB
+    assert sum(sizes) == MIB
+    assert max(sizes) <= READ_WITH_FAULTS
 
 
 def dawdles(event: Event, seen: Seen) -> Iterable[Event]:
