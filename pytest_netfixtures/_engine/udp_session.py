@@ -125,7 +125,7 @@ class UdpSession(Faulted):
         self._lost[direction] += 1
         if self._lost[direction] == 1:
             self.proxy.scope.note(
-                f"datagram {self._sent[direction]} {direction} is lost, and so are others that find no room: more than"
+                f"datagram {self._sent[direction] - 1} {direction} is lost, and so are others that find no room: more than"
                 f" {self.proxy.queue_bytes} bytes would wait; a larger queue_bytes keeps them",
                 self.id,
             )

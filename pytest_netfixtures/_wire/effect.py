@@ -113,7 +113,7 @@ def _of_times(what: str, event: Event, outs: Sequence[Event], before: int, offse
 
 
 def _of_datagram(event: Datagram, outs: Sequence[Event], number: int, later: bool) -> tuple[str, int]:
-    label = f"datagram {number + 1}"
+    label = f"datagram {number}"
     if not outs:
         return f"{label} {'held' if later else 'lost'}", number
     if len(outs) > 1:

@@ -237,7 +237,7 @@ class _Drawing:
         sent = self._record(c, way, "sent")
         data = sent[number] if number < len(sent) else b""
         text = "" if self.report == "sizes" else f' "{preview(data, 2 * PREVIEW_COLUMNS)}"'
-        return f"datagram {number + 1} of {way}, {len(data)} B{text}"
+        return f"datagram {number} of {way}, {len(data)} B{text}"
 
     def _record(self, c: Connection, way: Direction, kind: Literal["sent", "delivered"]) -> Any:
         """A flow's record with its secrets masked."""

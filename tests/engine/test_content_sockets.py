@@ -239,5 +239,5 @@ def test_datagrams_are_changed_and_added_one_by_one() -> None:
         assert got[2] == b"--"
         assert got[3] == b"B"
         assert [proxy.fired(fault) for fault in (flip, more, other)] == [2, 1, 1]
-        assert words(lab)[-1] == "datagram 3 changed"
-        assert "datagram added beside datagram 2" in words(lab)
+        assert words(lab)[-1] == "datagram 2 changed"
+        assert "datagram added beside datagram 1" in words(lab)

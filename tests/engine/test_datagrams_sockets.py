@@ -215,7 +215,7 @@ def test_a_live_fault_loses_what_is_sent_in_its_block(lab: NetLab) -> None:
         assert ask(client, b"after") == b"after"
     assert sent(proxy) == [b"before", b"within", b"after"]
     assert delivered(proxy) == [b"before", b"after"]
-    assert [entry.effect for entry in entries(lab, Fired)] == ["datagram 2 lost"]
+    assert [entry.effect for entry in entries(lab, Fired)] == ["datagram 1 lost"]
 
 
 # Where they do not fit.

@@ -130,7 +130,7 @@ def test_what_is_lost_is_written_down(lab: NetLab) -> None:
     assert (sent(proxy), delivered(proxy)) == (row(3), [b"2"])
     assert_fired(proxy, Loss(1.0).times(2), times=2)
     effects = [(fired.offset, fired.effect) for fired in entries(lab, Fired)]
-    assert effects == [(0, "datagram 1 lost"), (1, "datagram 2 lost")]
+    assert effects == [(0, "datagram 0 lost"), (1, "datagram 1 lost")]
 
 
 def test_a_duplicate_arrives_twice(lab: NetLab) -> None:

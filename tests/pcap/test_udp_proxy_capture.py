@@ -103,7 +103,7 @@ def test_faults_are_rows_and_comments_and_only_what_was_delivered_is_there(
     assert payloads(frames, "client leg")[:2] == [b"lost", b"find"]
     assert payloads(frames, "server leg") == [b"find", b"find"]
     (loss,) = [text for text in shark.messages(frames) if "Loss" in text]
-    assert loss == "FAULT Loss(rate=1.0).times(1) on 'udp_proxy' connection 1 to_server: datagram 1 lost"
+    assert loss == "FAULT Loss(rate=1.0).times(1) on 'udp_proxy' connection 1 to_server: datagram 0 lost"
     late = [frame for frame in frames if frame["udp.payload"]][-1]
     assert "fault: Delay(seconds=0.01)" in late["frame.comment"]
     assert "fault: Corrupt(at=0, mask=1)" in late["frame.comment"]

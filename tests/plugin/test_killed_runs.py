@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ import pytest
 from .conftest import Suite
 
 TALK = """
+import signal
 def talk(netlab):
     proxy = netlab.tcp_proxy(netlab.tcp_echo(), to_client=Stall(after=3), name="proxy")
     client = socket.create_connection(proxy.address)
@@ -69,8 +69,10 @@ def test_a_test_that_dies_in_setup_leaves_its_capture_too(
     assert outcome == "RUNNING" and "setup" in packets and "Len=19" in packets
 
 
+# A run in the background may have been born deaf to Ctrl-C, so that it is told to listen.
 INTERRUPTS = {
-    "Ctrl-C": f"os.kill(os.getpid(), {int(signal.SIGINT)})\n    client.recv(1)",
+    "Ctrl-C": "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "    os.kill(os.getpid(), signal.SIGINT)\n    client.recv(1)",
     "pytest.exit": "pytest.exit('enough')",
 }
 

@@ -29,8 +29,8 @@ def test_the_ladder_shows_both_legs_and_what_was_lost(suite: Suite) -> None:
             "*time  client     line     dns",
             "*client --> line --> dns  first datagram, from 127.0.0.1:*",
             '*client --> line            * 4 B  "lost"',
-            "*[*][*][*] Loss(rate=1.0).times(1) to_server: datagram 1 lost",
-            '*datagram 1 of to_server, 4 B "lost"',
+            "*[*][*][*] Loss(rate=1.0).times(1) to_server: datagram 0 lost",
+            '*datagram 0 of to_server, 4 B "lost"',
             '*client --> line --> dns * 4 B  "who[?]"',
             '*client <-- line <-- dns * 4 B  "who[?]"',
         ]
@@ -48,9 +48,9 @@ def test_a_number_that_counts_behind_other_faults_shows_no_other_datagram(suite:
     suite.write(TALK.replace("{more}", "{'to_client': [Duplicate(1.0).times(1), Corrupt(at=1)]}"))
     result = suite.run()
     result.stdout.fnmatch_lines(
-        ["*Duplicate(rate=1.0).times(1) to_client*", "*Corrupt(at=1) to_client: datagram 2 changed"]
+        ["*Duplicate(rate=1.0).times(1) to_client*", "*Corrupt(at=1) to_client: datagram 1 changed"]
     )
-    result.stdout.no_fnmatch_line("*datagram 2 of to_client*")
+    result.stdout.no_fnmatch_line("*datagram 1 of to_client*")
 
 
 def test_a_refusal_of_the_upstream_is_a_line(suite: Suite) -> None:

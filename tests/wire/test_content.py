@@ -444,9 +444,9 @@ def test_the_words_name_the_datagram() -> None:
     for data in (b"a", b"b", b"c"):
         wire.give(Datagram(0.0, data))
     assert [fire.effect for fire in wire.run().fires] == [
-        "datagram 1 changed",
-        "datagram added beside datagram 2",
-        "datagram 4 changed",
+        "datagram 0 changed",
+        "datagram added beside datagram 1",
+        "datagram 3 changed",
     ]
 
 

@@ -91,12 +91,12 @@ def test_what_belongs_to_a_stream_goes_through_as_it_is(fault: Narrowable) -> No
 @pytest.mark.parametrize(
     ("fault", "effects"),
     [
-        (Loss(1), ["datagram 1 lost", "datagram 2 lost"]),
-        (Duplicate(1), ["datagram 1 sent 2 times", "datagram 2 sent 2 times"]),
-        (Reorder(1, 0.25), ["datagram 1 late by 0.25 s", "datagram 2 late by 0.25 s"]),
-        (BurstLoss(1, 1), ["datagram 1 lost"]),
-        (MaxSize(2), ["datagram 2 lost"]),
-        (MaxSize(2, cut=True), ["datagram 2 cut to 2 of 3 bytes"]),
+        (Loss(1), ["datagram 0 lost", "datagram 1 lost"]),
+        (Duplicate(1), ["datagram 0 sent 2 times", "datagram 1 sent 2 times"]),
+        (Reorder(1, 0.25), ["datagram 0 late by 0.25 s", "datagram 1 late by 0.25 s"]),
+        (BurstLoss(1, 1), ["datagram 0 lost"]),
+        (MaxSize(2), ["datagram 1 lost"]),
+        (MaxSize(2, cut=True), ["datagram 1 cut to 2 of 3 bytes"]),
     ],
 )
 def test_each_datagram_that_is_touched_is_told_in_words(fault: Fault, effects: list[str]) -> None:

@@ -213,18 +213,18 @@ def test_datagrams_are_numbered_and_the_lost_one_is_shown() -> None:
     tape = (
         Tape(endpoint="dns", transport="udp").opened().passed("to_server", b"who?").passed("to_client", b"me")
     )
-    tape.fired("to_client", "Loss(0.5)", "datagram 1 lost", 0).fired(
-        "to_client", "Drop()", "datagram 9 lost", 8
+    tape.fired("to_client", "Loss(0.5)", "datagram 0 lost", 0).fired(
+        "to_client", "Drop()", "datagram 8 lost", 8
     )
     assert lines(tape)[:6] == [
         "client --> dns  first datagram, from 127.0.0.1:40122",
         'client --> dns     4 B  "who?"',
         'client <-- dns     2 B  "me"',
-        "*** Loss(0.5) to_client: datagram 1 lost",
-        'datagram 1 of to_client, 2 B "me"',
-        "*** Drop() to_client: datagram 9 lost",
+        "*** Loss(0.5) to_client: datagram 0 lost",
+        'datagram 0 of to_client, 2 B "me"',
+        "*** Drop() to_client: datagram 8 lost",
     ]
-    assert "datagram 1 of to_client, 2 B" in lines(tape, "sizes")
+    assert "datagram 0 of to_client, 2 B" in lines(tape, "sizes")
 
 
 def test_several_connections_and_endpoints_are_told_apart() -> None:

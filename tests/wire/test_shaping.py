@@ -196,7 +196,7 @@ def test_offsets_that_are_told_count_from_the_start_of_the_connection() -> None:
         (Bandwidth(2), [A], "held from byte 0"),
         (Bandwidth(2, burst=2), [A], "held from byte 2"),
         (Bandwidth(2, burst=5), [A, B, Data(2.0, b"fghi")], "held from byte 7"),
-        (Bandwidth(2), [Datagram(1.0, b"abc")], "datagram 1 late by 1.5 s"),
+        (Bandwidth(2), [Datagram(1.0, b"abc")], "datagram 0 late by 1.5 s"),
         (Coalesce(1), [A, B], "held from byte 0"),
         (Coalesce(1, size=3), [A, B], "held from byte 3"),
         (Coalesce(1, size=2), [A], "held from byte 2"),
