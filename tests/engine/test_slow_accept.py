@@ -172,7 +172,7 @@ def test_a_client_that_resets_meanwhile_is_noticed_at_once_and_nobody_is_dialled
             client.sendall(b"in vain")
             reset(client)
             lab.wait_for(lambda: ends(proxy).get("client") == "RST")
-        lab.wait_for(lambda: not proxy.open_connections())
+        lab.wait_for(lambda: not proxy.open_connections() and proxy.connections[0].notes)
         (connection,) = proxy.connections
         assert (connection.to_server.sent, connection.to_server.delivered) == (b"in vain", b"")
         assert connection.notes == ("the client was gone before it was taken up",)
