@@ -23,6 +23,7 @@ from pytest_netfixtures import (
     Event,
     NetLab,
     Opened,
+    Retransmit,
     Seen,
     Slice,
     SlowClose,
@@ -309,3 +310,18 @@ def test_a_long_row_of_overdue_wake_up_calls_is_worked_off() -> None:
         with connect(lab.tcp_proxy(lab.tcp_echo(), to_client=hurry)) as client:
             assert take(client, 4) == b"done"
         assert lab.errors() == []
+
+
+# Retransmit: what is lost on the way comes later, and all behind it with it.
+
+
+@pytest.mark.parametrize(("rate", "late"), [(1, 0.2), (0.5, 0.3)])
+def test_what_is_sent_again_comes_later_and_whole(rate: float, late: float) -> None:
+    data = pattern(20_000)
+    with NetLab(must_fire=False) as lab:
+        proxy = in_front_of(lab, pours(data), to_client=[Slice(1448), Retransmit(rate, seconds=late)])
+        watch = Watch()
+        with connect(proxy) as client:
+            assert read_to_end(client) == (data, "FIN")
+        assert watch.passed() >= late
+        assert proxy.fired(Retransmit(rate, seconds=late)) == 1
