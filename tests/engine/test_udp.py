@@ -276,13 +276,17 @@ def test_a_late_answer_after_the_end_is_nothing() -> None:
 
 
 def test_a_callable_that_does_not_end_is_named_and_abandoned() -> None:
-    forever = threading.Event()
+    begun, forever = threading.Event(), threading.Event()
+
+    def stubborn(data: bytes) -> None:
+        begun.set()
+        forever.wait(60)
+
     lab = NetLab()
-    server = lab.udp_responder(lambda data: [data] * forever.wait(60), name="stubborn")
+    server = lab.udp_responder(stubborn, name="stubborn")
     with udp_client(server) as client:
         client.send(b"?")
-        lab.wait_for(lambda: server.connections)
-        lab.wait_for(lambda: server._questions.empty())
+        assert begun.wait(30)
         with pytest.warns(RuntimeWarning, match="netfixtures stubborn did not end"):
             lab.close()
     forever.set()
