@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +31,7 @@ class Run:
     def __init__(self, item: pytest.Item, settings: Settings, attempt: int) -> None:
         self.node_id = item.nodeid
         self.settings = settings
-        self.replay = replay(item, settings)
+        self._item = item
         self.attempt = attempt
         self.labs: list[NetLab] = []
         self.capture: Capture | None = None
@@ -42,6 +43,11 @@ class Run:
         self._seconds = _seconds(item, settings)
         self._timer: Timer | None = None
         self._proxies: list[Proxy] = []
+
+    @cached_property
+    def replay(self) -> str:
+        """The command that runs the test again; most tests never need it."""
+        return replay(self._item, self.settings)
 
     def join(self, lab: NetLab, shared: bool = False) -> None:
         """From now on this lab works for this test. In a shared one, what others have armed need not fire here."""

@@ -35,7 +35,7 @@ class Faulted:
     """What becomes of it when a fault raises."""
 
     def __init__(self, proxy: Proxy, peer: Address, number: int) -> None:
-        self._of = proxy
+        self.proxy = proxy
         self.peer = peer
         self._upstream: tuple[str, int] = ("", 0)
         self._local: tuple[str, int] = ("", 0)
@@ -84,9 +84,9 @@ class Faulted:
 
     def _entry_of_leg(self, kind: type[Any], leg: Side, *before: bool) -> Any:
         client, server = (
-            (self.peer[:2], self._of.address) if leg == "client" else (self._local, self._upstream)
+            (self.peer[:2], self.proxy.address) if leg == "client" else (self._local, self._upstream)
         )
-        what = (self._of.name, self.number, leg, self._of.transport)
+        what = (self.proxy.name, self.number, leg, self.proxy.transport)
         return kind(time.monotonic(), self.id, *what, client, server, *before)
 
     def _failed(self, reason: str, refused: bool) -> None:
@@ -109,8 +109,8 @@ class Faulted:
         try:
             return function(*args)
         except BaseException as error:
-            self._of.scope.fail(error)
-            self._of.scope.note(f"a fault raised {error!r}, so that {self.ending}", self.id)
+            self.proxy.scope.fail(error)
+            self.proxy.scope.note(f"a fault raised {error!r}, so that {self.ending}", self.id)
             self.cut(reset=True)
             return []
         finally:
@@ -126,7 +126,7 @@ class Faulted:
             took = time.monotonic() - began
             if took > SLOW_FAULT:
                 text = f"a call of {code_of(fault)} {seen.direction} took {took:.1f} s and held up everything"
-                self._of.scope.note(text, self.id)
+                self.proxy.scope.note(text, self.id)
 
     def _do(self, out: Out) -> None:
         for fire in out.fires:
@@ -146,7 +146,7 @@ class Faulted:
         """A fault more, from now on; when a fault asks for it, as soon as that has answered."""
         if self._asking:
             self.engine.post(lambda: self.add(armed))
-        elif not self.open or not self._of.has(armed):
+        elif not self.open or not self.proxy.has(armed):
             return  # over, or lifted again, before the fault that asked for it, or one before this, had answered
         elif self.connected:
             self._agenda.carry(self._ask(self._pipeline.add, armed, time.monotonic()))
@@ -164,7 +164,7 @@ class Faulted:
     def pause(self, on: bool) -> None:
         """Carry nothing out, or go on; when a fault asks to go on, as soon as that has answered."""
         if self._asking and not on:
-            self.engine.post(lambda: self.pause(self._of.paused))
+            self.engine.post(lambda: self.pause(self.proxy.paused))
             return
         self._rest(on)
         self._agenda.pause(on)

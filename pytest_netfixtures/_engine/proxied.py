@@ -45,11 +45,11 @@ READ_WITH_FAULTS = 64 << 10
 class ProxiedConnection(Faulted):
     """A client, an upstream, and what is on the way between them. For the engine's thread."""
 
+    proxy: TcpProxy
     connected = False
 
     def __init__(self, proxy: TcpProxy, sock: _socket.socket, peer: Address, number: int) -> None:
         super().__init__(proxy, peer, number)
-        self.proxy = proxy
         self.client = Link(self.engine, sock, self)
         self.server: Link | None = None
         self._waits: Timer | None = None

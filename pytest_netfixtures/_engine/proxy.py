@@ -16,8 +16,8 @@ from .._wire.given import faults_of, must_fire
 from .._wire.narrowing import check_fault
 from .._wire.pipeline import Armed, Fault
 from .._wire.seen import code_of
-from .endpoint import Undo
-from .place import Recorded
+from .endpoint import Endpoint, Undo
+from .faulted import Faulted
 from .upstream import check_upstream
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Faults = Fault | Sequence[Fault]
 Row = list[tuple[Direction, Fault]]
 
 
-class Proxy(Recorded):
+class Proxy(Endpoint):
     """A proxy with faults: `to_server` and `to_client`."""
 
     transport = "tcp"
@@ -118,9 +118,9 @@ class Proxy(Recorded):
 
     # On the engine's thread.
 
-    def faulted(self) -> Sequence[Faulted]:
+    def faulted(self) -> list[Faulted]:
         """The open connections."""
-        raise TypeError(f"{type(self).__name__} does not say which connections it has")
+        return [live for live in self.open_connections() if isinstance(live, Faulted)]
 
     def _upstream_changed(self) -> None:
         """Called on any thread."""
@@ -174,13 +174,14 @@ class Proxy(Recorded):
         for connection in self.faulted():
             connection.pause(on)
 
-    def _forget_faults(self) -> None:
-        """Those that a test has armed are gone, the others start afresh."""
+    def _forget(self) -> None:
+        """The faults that a test has armed are gone, the others start afresh, and so does the record."""
         self.lift([armed for armed in self.armed if armed.by_test])
         self._unfired.clear()
         for armed in self.armed:
             armed.forget()
         self._history = list(self.armed)
+        super()._forget()
 
     def _described(self, armed: Armed) -> str:
         return f"{code_of(armed.fault)} {armed.direction} of {self.name}"

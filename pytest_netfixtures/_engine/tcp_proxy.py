@@ -69,12 +69,5 @@ class TcpProxy(Proxy, TcpEndpoint):
 
     # On the engine's thread.
 
-    def faulted(self) -> list[ProxiedConnection]:
-        return [live for live in self.open_connections() if isinstance(live, ProxiedConnection)]
-
     def _connect(self, sock: _socket.socket, peer: Address, number: int) -> Live:
         return ProxiedConnection(self, sock, peer, number)
-
-    def _forget(self) -> None:
-        self._forget_faults()
-        super()._forget()

@@ -14,7 +14,6 @@ from typing import Any
 from .._errors import SetupError, is_for_the_user
 from .._wire.checks import check_choice, check_count, check_seconds
 from .._wire.entries import TO_SERVER
-from .endpoint import Endpoint
 from .loop import Timer
 from .ports import LOOK_AGAIN, Port
 from .proxy import Faults, Proxy
@@ -27,7 +26,7 @@ __tracebackhide__ = is_for_the_user
 __all__ = ["UdpProxy"]
 
 
-class UdpProxy(Proxy, Endpoint):
+class UdpProxy(Proxy):
     """A UDP proxy with faults: `to_server` and `to_client`, from the start and live.
 
     Each client address is a session with a socket of its own towards the upstream, and counts as a connection. It is
@@ -98,9 +97,6 @@ class UdpProxy(Proxy, Endpoint):
 
     # On the engine's thread.
 
-    def faulted(self) -> list[UdpSession]:
-        return [live for live in self.open_connections() if isinstance(live, UdpSession)]
-
     def send(self, data: bytes, peer: Any) -> None:
         """A datagram to a client."""
         self._listener.send(data, peer)
@@ -168,7 +164,3 @@ class UdpProxy(Proxy, Endpoint):
         session = self._sessions.get(peer)
         if session is not None:
             session.client_is_gone()
-
-    def _forget(self) -> None:
-        self._forget_faults()
-        super()._forget()

@@ -30,13 +30,13 @@ __all__ = ["UdpSession"]
 class UdpSession(Faulted):
     """A client address and what is on the way between it and the upstream. For the engine's thread."""
 
+    proxy: UdpProxy
     connected = False
     open = True
     ending = "the session is over"
 
     def __init__(self, proxy: UdpProxy, peer: Any, number: int) -> None:
         super().__init__(proxy, peer, number)
-        self.proxy = proxy
         self.upstream = proxy.upstream
         self._sock: _socket.socket | None = None
         self._dial = Dial(

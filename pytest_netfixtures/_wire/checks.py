@@ -16,6 +16,7 @@ __all__ = [
     "check_choice",
     "check_count",
     "check_flag",
+    "check_place",
     "check_rate",
     "check_seconds",
     "check_speed",
@@ -71,6 +72,15 @@ def check_bytes(field: str, value: object, *, least: int = 0) -> None:
         raise TypeError(f"{field} is {value!r}; expected bytes, such as b'ping'")
     if len(value) < least:
         raise ValueError(f"{field} is {value!r}; expected {least} or more bytes")
+
+
+def check_place(after: object, at: object) -> None:
+    """At most one of them is given, and that one is a number of bytes."""
+    if after is not None and at is not None:
+        raise ValueError(f"after is {after!r} and at is {at!r}; expected one of them: choose")
+    for field, value in (("after", after), ("at", at)):
+        if value is not None:
+            check_count(field, value)
 
 
 def check_choice(field: str, value: object, choices: tuple[object, ...]) -> None:

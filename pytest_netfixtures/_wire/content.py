@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .._errors import is_for_the_user
-from .checks import check_bytes, check_count, check_rate
+from .checks import check_bytes, check_count, check_place, check_rate
 from .effect import is_signal
 from .events import Data, Datagram, Event, Opened
 from .narrowing import Narrowable
@@ -175,11 +175,7 @@ class Insert(Narrowable):
 
     def __post_init__(self) -> None:
         check_bytes("data", self.data, least=1)
-        if self.after is not None and self.at is not None:
-            raise ValueError(f"after is {self.after!r} and at is {self.at!r}; expected one of them: choose")
-        for field, value in (("after", self.after), ("at", self.at)):
-            if value is not None:
-                check_count(field, value)
+        check_place(self.after, self.at)
 
     def unfit(self, transport: str) -> str | None:
         if transport != "udp" or self.at is not None or self.after:

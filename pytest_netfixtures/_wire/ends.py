@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .._errors import is_for_the_user
-from .checks import check_count, check_flag
+from .checks import check_count, check_flag, check_place
 from .effect import is_signal
 from .events import Data, Datagram, Event, Fin, Lifted, Opened, Rst
 from .narrowing import Narrowable
@@ -68,11 +68,7 @@ class _Cut(Narrowable):
     at: int | None = None
 
     def __post_init__(self) -> None:
-        if self.after is not None and self.at is not None:
-            raise ValueError(f"after is {self.after!r} and at is {self.at!r}; expected one of them: choose")
-        for field, value in (("after", self.after), ("at", self.at)):
-            if value is not None:
-                check_count(field, value)
+        check_place(self.after, self.at)
 
     def unfit(self, transport: str) -> str | None:
         return "UDP has no end; write Drop() for silence, or proxy.refuse()" if transport == "udp" else None

@@ -50,6 +50,7 @@ class Peers(NamedTuple):
 
     def rests(self) -> bool:
         """Whether the proxy has stopped reading the sender."""
+        connection: Any
         (connection,) = self.lab.engine.call(self.proxy.faulted)
         link = connection.client if self.direction == TO_SERVER else connection.server
         return link is not None and not link.reading

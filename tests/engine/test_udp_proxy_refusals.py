@@ -195,6 +195,7 @@ def test_a_refusal_that_is_heard_of_late_does_not_close_the_port(lab: NetLab) ->
     proxy = lab.udp_proxy(lab.udp_responder())
     with udp_client(proxy) as client:
         ask(client, b"1")
+        session: Any
         (session,) = proxy.faulted()
         lab.engine.call(session._refused)
         assert ask(client, b"2") == b"2"
@@ -228,7 +229,8 @@ def test_answers_that_are_not_read_yet_arrive_although_the_upstream_refuses(lab:
             def at_once() -> None:
                 server.sendto(b"answer", session)
                 server.close()
-                proxy.faulted()[0]._got("to_server", b"2")
+                live: Any = proxy.faulted()[0]
+                live._got("to_server", b"2")
 
             lab.engine.call(at_once)
             assert client.recv(10) == b"answer"
