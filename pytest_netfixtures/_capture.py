@@ -1,15 +1,13 @@
 """The capture of one test: where its file lies, what goes into it, and whether it stays.
 
-Law: it passes on what the labs of the test write down; the tap makes packets of it. A failing disk never fails a test:
+Law: it passes on what the labs of the test write down; a writer makes a file of it. A failing disk never fails a test:
 it is said in `error`. It knows no pytest.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import shutil
 import time
 import weakref
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pytest_netfixtures._errors import CaptureUnavailable
 from pytest_netfixtures._pcap.tap import Tap
+from pytest_netfixtures._pcap.writer import Writer
 from pytest_netfixtures._wire.checks import check_text
 from pytest_netfixtures._wire.entries import Entry, Marked, Side
 from pytest_netfixtures._wire.traffic import Traffic
@@ -26,44 +25,9 @@ from pytest_netfixtures._wire.traffic import Traffic
 if TYPE_CHECKING:
     from pytest_netfixtures._netlab import NetLab
 
-__all__ = ["PHASES", "Capture", "file_name", "make_directory", "probe_directory", "why_not"]
+__all__ = ["PHASES", "Capture"]
 
 PHASES = ("setup", "call", "teardown")
-_LONGEST = 80
-
-
-def file_name(node_id: str, attempt: int = 1, worker: str = "") -> str:
-    """A name of its own for each test and attempt, safe on every file system: readable part, then a hash of the id."""
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", node_id)[:_LONGEST].strip(".-") or "test"
-    digest = hashlib.sha256(node_id.encode("utf-8", "surrogatepass")).hexdigest()[:10]
-    again = f".attempt{attempt}" if attempt > 1 else ""
-    return f"{slug}-{digest}{again}{'.' + worker if worker else ''}.pcapng"
-
-
-def make_directory(directory: Path) -> None:
-    """Make the directory of captures, kept out of version control. An existing one stays as it is. Raises OSError."""
-    if directory.is_dir():
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / ".gitignore").write_text("*\n")
-
-
-def probe_directory(directory: Path) -> None:
-    """Make the directory and see that files can be made in it. Raises OSError."""
-    import tempfile
-
-    make_directory(directory)
-    with tempfile.TemporaryFile(dir=directory):
-        pass
-
-
-def why_not(directory: Path, problem: OSError) -> str:
-    """In words, why there are no captures."""
-    return (
-        f"captures cannot be written into {directory}: {problem.strerror or problem}. "
-        "Expected a directory in which files can be made. Choose another one with --net-capture-dir; "
-        "the tests run without captures."
-    )
 
 
 class Capture:
@@ -76,9 +40,18 @@ class Capture:
     """
 
     def __init__(
-        self, path: Path, *, node_id: str, comment: Mapping[str, str], max_bytes: int, why_not: str = ""
+        self,
+        path: Path,
+        *,
+        node_id: str,
+        comment: Mapping[str, str],
+        max_bytes: int,
+        secrets: bool = True,
+        why_not: str = "",
     ) -> None:
-        self._tap = Tap(path, node_id=node_id, comment=comment, max_bytes=max_bytes)
+        self._writer: Writer = Tap(
+            path, node_id=node_id, comment=comment, max_bytes=max_bytes, secrets=secrets
+        )
         self._why_not = why_not
         self._labs: list[NetLab] = []
         self._sink = self._take
@@ -93,14 +66,14 @@ class Capture:
         Raises: CaptureUnavailable, when it could not be made.
         """
         with self._lock():  # whoever has seen an effect finds it in the file
-            if self.error is not None and not self._tap.path.exists():
+            if self.error is not None and not self._writer.path.exists():
                 raise CaptureUnavailable(f"there is no capture of this test: {self.error}")
-        return self._tap.path
+        return self._writer.path
 
     @property
     def error(self) -> str | None:
         """Why the file is not there or ends early; None when all is well."""
-        return self._why_not or self._tap.error
+        return self._why_not or self._writer.error
 
     @property
     def traffic(self) -> Traffic:
@@ -145,34 +118,34 @@ class Capture:
     @property
     def left_out(self) -> int:
         """Packets that are not in the file, because it is as long as it may be."""
-        return self._tap.left_out
+        return self._writer.left_out
 
     def stream_of(self, connection: int, leg: Side) -> int | None:
         """The number of a leg in Wireshark."""
-        return self._tap.stream_of(connection, leg)
+        return self._writer.stream_of(connection, leg)
 
     def finish(self, outcome: str, keep: bool) -> None:
         """The test is over: the file gets its outcome and stays, or is deleted. Again: nothing happens."""
         for lab in self._labs:
             lab.remove_sink(self._sink)
         if keep:
-            self._tap.finish(outcome)
+            self._writer.finish(outcome)
         else:
-            self._tap.discard()
+            self._writer.discard()
 
     def forget(self) -> None:
         """In a forked child: the file is the parent's."""
-        self._tap.forget()
+        self._writer.forget()
 
     def _take(self, entry: Entry, data: bytes | None) -> None:
         """Phases come from `phase`, once, and not from each lab."""
         if not (isinstance(entry, Marked) and entry.text in PHASES):
-            self._tap(entry, data)
+            self._writer(entry, data)
 
     def _write(self, text: str) -> None:
         if not self._why_not:
             with self._lock():
-                self._tap(Marked(time.monotonic(), text), None)
+                self._writer(Marked(time.monotonic(), text), None)
 
     def _lock(self) -> contextlib.AbstractContextManager[object]:
         return self._labs[0].engine.journal.lock if self._labs else contextlib.nullcontext()

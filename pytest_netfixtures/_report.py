@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_netfixtures._capture import Capture, file_name
+from pytest_netfixtures._capture import Capture
+from pytest_netfixtures._directory import file_name
 from pytest_netfixtures._options import as_typed, settings_of
 from pytest_netfixtures._replay import faults
 from pytest_netfixtures._run import Run
 from pytest_netfixtures._session import session_of
 from pytest_netfixtures._stash import ATTEMPTS, RUN
-from pytest_netfixtures._wire.entries import Fired, Marked, Side
+from pytest_netfixtures._wire.entries import Fired, Logged, Marked, Side
 from pytest_netfixtures._wire.recorder import Story
 from pytest_netfixtures._wire.render import DEFAULT_REDACTIONS, hexdump_diff, ladder
 from pytest_netfixtures._wire.rows import behind_our_proxy
@@ -147,7 +148,9 @@ def _redactions(run: Run) -> tuple[re.Pattern[bytes], ...]:
 
 def _spoke(lab: NetLab, hidden: set[int]) -> bool:
     """Phases alone are no conversation, nor is what a proxy of another lab tells of."""
-    return any(not isinstance(entry, Marked) and entry.connection not in hidden for entry in _story(lab))
+    return any(
+        not isinstance(entry, (Marked, Logged)) and entry.connection not in hidden for entry in _story(lab)
+    )
 
 
 def _story(lab: NetLab) -> Story:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_netfixtures._capture import Capture, file_name, make_directory, probe_directory, why_not
+from pytest_netfixtures._capture import Capture
+from pytest_netfixtures._directory import file_name, make_directory, probe_directory, why_not
 from pytest_netfixtures._options import settings_for, settings_of
 from pytest_netfixtures._replay import own_id
 from pytest_netfixtures._run import Run
@@ -143,6 +144,7 @@ def _capture(config: pytest.Config, run: Run) -> Capture:
         node_id=run.node_id,
         comment={"replay": run.replay},
         max_bytes=settings.max_bytes,
+        secrets=settings.secrets,
         why_not=_prepare(session, settings.directory),
     )
     run.use(capture)

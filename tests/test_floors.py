@@ -26,7 +26,9 @@ FLOORS = {
     "_engine": 2,
     "_pcap": 2,
     "_netlab": 3,
+    "_makers": 3,
     "_capture": 3,
+    "_directory": 3,
     "_assertions": 3,
 }
 TOP = 4

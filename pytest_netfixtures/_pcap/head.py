@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_netfixtures._pcap.blocks import cut_text, printable
-from pytest_netfixtures._pcap.legs import SYNTHESISED
 
 __all__ = ["OUTCOME_AT", "comment_text", "outcome_text"]
 
@@ -26,9 +25,9 @@ def outcome_text(outcome: str) -> bytes:
     return cut_text(printable(outcome), OUTCOME).ljust(OUTCOME)
 
 
-def comment_text(node_id: str, others: Mapping[str, str]) -> bytes:
+def comment_text(node_id: str, backend: str, others: Mapping[str, str]) -> bytes:
     """The whole comment, 1,024 bytes: outcome (RUNNING), what is in `others`, and the test, cut to what is left."""
     lines = "\n".join(f"{name}: {printable(value)}" for name, value in others.items())
-    first = _LABEL + outcome_text("RUNNING") + b"\nbackend: tap, " + SYNTHESISED.encode()
+    first = _LABEL + outcome_text("RUNNING") + f"\nbackend: {backend}".encode()
     second = b"\n" + cut_text(lines, OTHERS) + b"\ntest: "
     return (first + second + cut_text(printable(node_id), SIZE - len(first) - len(second))).ljust(SIZE)

@@ -30,7 +30,7 @@ Opening: TypeAlias = LegOpening | LegOpened
 class Leg:
     """One leg as it is shown."""
 
-    __slots__ = ("client", "interface", "server", "side", "stream", "talk", "transport")
+    __slots__ = ("client", "interface", "introduction", "server", "side", "stream", "talk", "transport")
 
     def __init__(self, entry: Opening, client: Place, server: Place, first: int) -> None:
         self.side: Side = entry.leg
@@ -41,6 +41,8 @@ class Leg:
         )
         self.interface = -1
         self.stream: int | None = None
+        self.introduction: tuple[str, ...] = ()
+        """Comments that its next packet has to carry: whose leg it is."""
 
     def direction(self, sender: Side) -> int:
         """Inbound is what comes from the side that the leg faces."""
@@ -69,6 +71,10 @@ class Legs:
         if entry.leg == "server" or getattr(entry, "before", False):
             self._wait_for_other_view(entry, leg)
         return leg
+
+    def other_view(self, entry: Opening) -> Leg:
+        """The leg that shows what this entry opened."""
+        return self._other_views[entry.connection, entry.leg]
 
     def stream_of(self, connection: int, side: Side) -> int | None:
         """The number of the stream that shows this leg, under whichever name; None if no packet of it was written."""

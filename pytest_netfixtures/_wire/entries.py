@@ -25,10 +25,16 @@ __all__ = [
     "LegFailed",
     "LegOpened",
     "LegOpening",
+    "Logged",
     "Marked",
     "Noted",
+    "Sealed",
+    "Secret",
     "Sent",
     "Side",
+    "TlsFailed",
+    "TlsOpened",
+    "TlsStarted",
 ]
 
 Direction: TypeAlias = Literal["to_server", "to_client"]
@@ -150,4 +156,89 @@ class Marked:
     text: str
 
 
-Entry: TypeAlias = LegOpening | LegOpened | LegFailed | Sent | Delivered | LegEnded | Fired | Noted | Marked
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A record of Python's logging, made while the test ran."""
+
+    at: float
+    level: str
+    logger: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsStarted:
+    """From now on what goes over this leg is cipher text (`Sealed`); `Sent` and `Delivered` are the plain text inside."""
+
+    at: float
+    connection: int
+    leg: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Cipher text on a leg, read from its peer or handed to the kernel by us; the bytes travel beside it."""
+
+    at: float
+    connection: int
+    leg: Side
+    by: Literal["peer", "us"]
+    size: int
+    due: float = 0.0
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Keys of a leg, as lines of an NSS key log; written down before the bytes that need them go out."""
+
+    at: float
+    connection: int
+    leg: Side
+    lines: str
+
+    def __repr__(self) -> str:
+        return f"Secret(connection={self.connection}, leg={self.leg!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOpened:
+    """The handshake of a leg is done."""
+
+    at: float
+    connection: int
+    leg: Side
+    version: str
+    cipher: str
+    alpn: str | None
+    server_name: str | None
+    """What the client asked for (SNI)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFailed:
+    """The handshake of a leg failed."""
+
+    at: float
+    connection: int
+    leg: Side
+    reason: str
+
+
+Entry: TypeAlias = (
+    LegOpening
+    | LegOpened
+    | LegFailed
+    | Sent
+    | Delivered
+    | LegEnded
+    | Fired
+    | Noted
+    | Marked
+    | Logged
+    | TlsStarted
+    | Sealed
+    | Secret
+    | TlsOpened
+    | TlsFailed
+)

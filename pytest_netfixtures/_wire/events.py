@@ -41,9 +41,13 @@ class Data(_Timed):
 
 @dataclass(frozen=True, slots=True)
 class Fin(_Timed):
-    """The end of a stream. With `whole` both legs of the connection end, otherwise this direction alone."""
+    """The end of a stream. With `whole` both legs of the connection end, otherwise this direction alone.
+
+    `notify`: where the stream goes on over TLS, a close_notify comes before it; a peer's own clean end has it.
+    """
 
     whole: bool = False
+    notify: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,19 @@ from .entries import (
     LegFailed,
     LegOpened,
     LegOpening,
+    Logged,
     Marked,
     Noted,
+    Sealed,
+    Secret,
     Sent,
     Side,
+    TlsFailed,
+    TlsOpened,
+    TlsStarted,
 )
 from .record import Budget, Record
-from .traffic import Connection, Flow, Traffic
+from .traffic import Connection, Flow, TlsSession, Traffic
 
 __all__ = ["Recorder", "Story"]
 
@@ -116,6 +122,7 @@ class _Log:
         self.number = opened.number
         self.before = isinstance(opened, LegOpened) and opened.before
         self.server: LegOpened | LegOpening | None = None
+        self.tls: TlsSession | None = None
         self.ends: dict[tuple[Side, str], How] = {}
         self.forget(record)
 
@@ -150,6 +157,7 @@ class _Log:
             to_client=self._flow("to_client", self.ends.get(("client", "us"))),
             upstream=server.server if server else None,
             upstream_peer=server.client if server else None,
+            tls=self.tls,
         )
 
     def _flow(self, way: Direction, end: How | None) -> Flow:
@@ -183,6 +191,10 @@ class Recorder:
             Fired: self._fired,
             Noted: self._noted,
             Marked: self._marked,
+            Logged: self._marked,
+            TlsOpened: self._tls_opened,
+            TlsFailed: self._tls_failed,
+            **dict.fromkeys((TlsStarted, Sealed, Secret), _for_captures),
         }
         self._start_afresh()
 
@@ -295,12 +307,25 @@ class Recorder:
         elif log := self._touch(entry.connection, entry):
             _note(log, entry.text)
 
-    def _marked(self, entry: Marked, data: bytes | None) -> None:
+    def _tls_opened(self, entry: TlsOpened, data: bytes | None) -> None:
+        log = self._touch(entry.connection, entry)
+        if log is not None and entry.leg == "client":
+            log.tls = TlsSession(entry.version, entry.cipher, entry.alpn, entry.server_name)
+
+    def _tls_failed(self, entry: TlsFailed, data: bytes | None) -> None:
+        if log := self._touch(entry.connection, entry):
+            _note(log, f"TLS with the {entry.leg} failed: {entry.reason}")
+
+    def _marked(self, entry: Marked | Logged, data: bytes | None) -> None:
         self._teller.add(entry)
 
 
+def _for_captures(entry: Entry, data: bytes | None) -> None:
+    """Cipher text and keys are no story."""
+
+
 def _connection(entry: Entry) -> int | None:
-    return None if isinstance(entry, Marked) else entry.connection
+    return None if isinstance(entry, (Marked, Logged)) else entry.connection
 
 
 def _note(log: _Log, text: str) -> None:

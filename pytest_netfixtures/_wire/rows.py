@@ -21,10 +21,13 @@ from .entries import (
     LegFailed,
     LegOpened,
     LegOpening,
+    Logged,
     Marked,
     Noted,
     Sent,
     Side,
+    TlsFailed,
+    TlsOpened,
 )
 from .recorder import Story
 from .traffic import Connection, Traffic, address_text
@@ -116,11 +119,16 @@ class _Rows:
             Sent: self._sent,
             Delivered: self._delivered,
             LegEnded: self._ended,
+            TlsOpened: self._tls_opened,
+            TlsFailed: self._tls_failed,
         }
 
     def tell(self, entry: Any) -> None:
         if isinstance(entry, Marked):
             self.rows.append(Row(entry.at, text=f"--- {entry.text} ---"))
+            return
+        if isinstance(entry, Logged):
+            self.rows.append(Row(entry.at, text=f"log {entry.level} {entry.logger}: {entry.text}"))
             return
         c = self._connections.get(-1 if entry.connection is None else entry.connection)
         if isinstance(entry, Noted):
@@ -150,6 +158,14 @@ class _Rows:
         how = "refused" if entry.refused else "no connection"
         self.rows.append(Row(entry.at, c, row.legs, text=f"*** {how}: {entry.reason}", important=True))
         row.told = entry.at - row.at >= SOON
+
+    def _tls_opened(self, entry: TlsOpened, c: Connection) -> None:
+        agreed = ", ".join(filter(None, (entry.version, entry.cipher, entry.alpn, entry.server_name)))
+        self.rows.append(Row(entry.at, c, (entry.leg,), text=f"TLS: {agreed}"))
+
+    def _tls_failed(self, entry: TlsFailed, c: Connection) -> None:
+        text = f"*** TLS failed: {entry.reason}"
+        self.rows.append(Row(entry.at, c, (entry.leg,), text=text, important=True))
 
     def _sent(self, entry: Sent, c: Connection) -> None:
         leg: Side = "client" if entry.direction == "to_server" else "server"

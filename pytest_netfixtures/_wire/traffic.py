@@ -15,7 +15,7 @@ from .._errors import is_for_the_user
 from .entries import Address, Direction, How, Side
 from .record import Budget, Extent, Record
 
-__all__ = ["Connection", "Flow", "FlowEvent", "Traffic", "address_text", "table"]
+__all__ = ["Connection", "Flow", "FlowEvent", "TlsSession", "Traffic", "address_text", "table"]
 
 __tracebackhide__ = is_for_the_user
 
@@ -96,6 +96,15 @@ class Flow:
         return f"<{self.direction}: sent {self.sent_bytes} B, delivered {self.delivered_bytes} B, {end}>"
 
 
+class TlsSession(NamedTuple):
+    """What a TLS handshake agreed on: "TLSv1.3", the cipher, the protocol (ALPN), and the name that was asked for (SNI)."""
+
+    version: str
+    cipher: str
+    alpn: str | None = None
+    server_name: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """One connection of a client to a server or proxy of ours."""
@@ -125,6 +134,8 @@ class Connection:
     """Behind a proxy: the server's address, once the proxy has begun to connect."""
     upstream_peer: Address | None = None
     """Behind a proxy: the address that it connected to the upstream from."""
+    tls: TlsSession | None = None
+    """Of the client's leg; None without TLS, and before the handshake is done."""
 
     def flow(self, direction: Direction) -> Flow:
         """The flow in this direction."""
@@ -145,6 +156,8 @@ class Traffic:
     """
 
     connections: tuple[Connection, ...] = field(default=())
+    incomplete: str = ""
+    """Why connections or datagrams may be missing; empty when nothing is."""
 
     def connection(self, n: int, endpoint: str | None = None) -> Connection:
         """The connection with number `n` (from 1), of `endpoint` where several have one; else ValueError."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pytest_netfixtures
-from pytest_netfixtures._capture import file_name
+from pytest_netfixtures._directory import file_name
 
 FACE = Path(pytest_netfixtures.__file__)
 

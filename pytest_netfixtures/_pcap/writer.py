@@ -1,0 +1,198 @@
+"""What every capture of a test is, wherever its packets come from: a file, its outcome, and the rows between the packets.
+
+Law: a sink that is quick and never raises; it knows no engine and no pytest. Faults, phases, notes and TLS become rows.
+It takes no lock: entries come under the journal's, `finish` and `discard` when the journal knows it no more. Where
+packets come from is the business of who inherits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_netfixtures._pcap import rows
+from pytest_netfixtures._pcap.book import INFO, NOTICE, WARNING, Book, now
+from pytest_netfixtures._pcap.head import comment_text
+from pytest_netfixtures._pcap.places import readable
+from pytest_netfixtures._wire.entries import (
+    Delivered,
+    Entry,
+    Fired,
+    LegEnded,
+    LegFailed,
+    LegOpened,
+    LegOpening,
+    Logged,
+    Marked,
+    Noted,
+    Sealed,
+    Secret,
+    Sent,
+    Side,
+    TlsFailed,
+    TlsOpened,
+    TlsStarted,
+)
+
+__all__ = ["Writer"]
+
+
+class Writer:
+    """Writes the capture of one test. Use it as a sink: `lab.add_sink(writer)`.
+
+    Arguments: `path`, where the file is made at the first entry; `node_id` of the test and more lines (`comment`:
+    versions, seed) for the section header; `max_bytes` of the file, after which only rows are written; `secrets`: whether
+    TLS keys are written; `wall`, a moment on both clocks.
+    """
+
+    backend = ""
+    """Which one it is, and what a reader should know of it; in the section's comment."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        node_id: str,
+        comment: Mapping[str, str],
+        max_bytes: int = 64 << 20,
+        secrets: bool = True,
+        wall: Callable[[], tuple[float, int]] = now,
+    ) -> None:
+        self.faults = 0
+        """How often a fault fired."""
+        self.resets = 0
+        """Packets with RST in the file, refused connections included."""
+        self._secrets = secrets
+        self._book = Book(path, comment_text(node_id, self.backend, comment), max_bytes, wall)
+        self._who: dict[int, str] = {}
+        self._upstream: dict[tuple[int, Side], str] = {}
+        self._finished = False
+        self._take: dict[type, Callable[[Any, bytes | None], None]] = {
+            Sent: self._sent,
+            Delivered: self._delivered,
+            LegOpening: self._opening,
+            LegOpened: self._opened,
+            LegFailed: self._failed,
+            LegEnded: self._ended,
+            Fired: self._fired,
+            Noted: self._noted,
+            Marked: self._marked,
+            Logged: self._logged,
+            TlsStarted: self._tls_started,
+            Sealed: self._sealed,
+            Secret: self._secret,
+            TlsOpened: self._tls_opened,
+            TlsFailed: self._tls_failed,
+        }
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, once there was an entry."""
+        return self._book.file.path
+
+    @property
+    def error(self) -> str | None:
+        """Why the file ends early, or is not there: what happened, what was expected, what to do."""
+        return self._book.file.error
+
+    @property
+    def packets(self) -> int:
+        """Packets in the file; rows are not counted."""
+        return self._book.packets
+
+    @property
+    def left_out(self) -> int:
+        """Packets that are not in the file, because it reached `max_bytes`."""
+        return self._book.left_out
+
+    def stream_of(self, connection: int, leg: Side) -> int | None:
+        """The `tcp.stream` or `udp.stream` of a leg in Wireshark; None if it has no packets in the file."""
+        raise TypeError(f"{type(self).__name__} does not say where a leg is shown")
+
+    def __call__(self, entry: Entry, data: bytes | None) -> None:
+        """Takes an entry and the bytes that belong to it."""
+        if self._finished:
+            return
+        try:
+            self._book.begin()
+            self._take[type(entry)](entry, data)
+        except Exception as problem:  # a capture must never break the traffic that it shows
+            self._book.file.stop(problem)
+
+    def finish(self, outcome: str) -> None:
+        """Writes what was left out, the outcome in place of RUNNING, and closes. Again: nothing happens."""
+        if not self._finished:
+            self._finished = True
+            self._book.finish(outcome)
+
+    def discard(self) -> None:
+        """Closes and deletes the file."""
+        self._finished = True
+        self._book.file.remove()
+
+    def forget(self) -> None:
+        """In a forked child: lets go of the file, which stays the parent's."""
+        self._finished = True
+        self._book.file.forget()
+
+    # What brings packets.
+
+    def _opening(self, entry: LegOpening, data: bytes | None) -> None:
+        self._meet(entry)
+
+    def _opened(self, entry: LegOpened, data: bytes | None) -> None:
+        self._meet(entry)
+
+    def _sent(self, entry: Sent, data: bytes | None) -> None:
+        """No row."""
+
+    def _delivered(self, entry: Delivered, data: bytes | None) -> None:
+        """No row."""
+
+    def _sealed(self, entry: Sealed, data: bytes | None) -> None:
+        """No row."""
+
+    def _ended(self, entry: LegEnded, data: bytes | None) -> None:
+        """No row."""
+
+    # Keys.
+
+    def _tls_started(self, entry: TlsStarted, data: bytes | None) -> None:
+        """No row."""
+
+    def _secret(self, entry: Secret, data: bytes | None) -> None:
+        """No row."""
+
+    # Rows.
+
+    def _failed(self, entry: LegFailed, data: bytes | None) -> None:
+        server = self._upstream.get((entry.connection, entry.leg), "")
+        self._book.row(entry.at, rows.failed(entry, self._name(entry.connection), server), WARNING)
+
+    def _fired(self, entry: Fired, data: bytes | None) -> None:
+        self.faults += 1
+        self._book.row(entry.at, rows.fired(entry, self._name(entry.connection)), WARNING)
+
+    def _noted(self, entry: Noted, data: bytes | None) -> None:
+        who = None if entry.connection is None else self._name(entry.connection)
+        self._book.row(entry.at, rows.noted(entry, who), NOTICE)
+
+    def _marked(self, entry: Marked, data: bytes | None) -> None:
+        self._book.row(entry.at, rows.marked(entry))
+
+    def _logged(self, entry: Logged, data: bytes | None) -> None:
+        self._book.row(entry.at, rows.logged(entry), INFO)
+
+    def _tls_opened(self, entry: TlsOpened, data: bytes | None) -> None:
+        self._book.row(entry.at, rows.tls_opened(entry, self._name(entry.connection)), INFO)
+
+    def _tls_failed(self, entry: TlsFailed, data: bytes | None) -> None:
+        self._book.row(entry.at, rows.tls_failed(entry, self._name(entry.connection)), WARNING)
+
+    def _meet(self, entry: LegOpening | LegOpened) -> None:
+        self._who[entry.connection] = f"'{entry.endpoint}' connection {entry.number}"
+        self._upstream[entry.connection, entry.leg] = readable(entry.server)
+
+    def _name(self, connection: int) -> str:
+        return self._who.get(connection, f"connection #{connection}")
