@@ -10,8 +10,9 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ROUNDS ?= 20
 CASES ?= 100000
+RUNS ?= 1000000
 ARGS ?=
-WORKERS ?= -n auto --maxprocesses 4
+WORKERS ?= -n 4
 CODE := pytest_netfixtures tests examples tools docs/conf.py
 
 .PHONY: help
@@ -69,6 +70,10 @@ soak: $(READY)  ## the suite ROUNDS times in random order, with -n 4, and beside
 test-deep: $(READY)  ## each law of the wire with CASES cases (100000), and how many there were
 	@$(PY) tools/deep.py --cases $(CASES) $(ARGS)
 
+.PHONY: fuzz
+fuzz:  ## RUNS inputs (1000000) from atheris into the reader of capture files; its environment is .fuzz
+	@tools/fuzz.sh && .fuzz/bin/python tools/fuzz.py --runs $(RUNS) $(ARGS)
+
 .PHONY: coverage
 coverage: $(READY)  ## which lines and branches the suite reaches
 	$(PY) -m coverage run -m pytest $(ARGS)
@@ -90,5 +95,5 @@ fmt: $(READY)  ## put the code into shape
 
 .PHONY: clean
 clean:  ## remove what was made here, the virtual environments included
-	rm -rf $(VENV) .matrix build dist docs/_build htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .matrix .fuzz build dist docs/_build htmlcov .coverage .coverage.* \
 	  .hypothesis .mypy_cache .pytest_cache .ruff_cache net-captures examples/net-captures

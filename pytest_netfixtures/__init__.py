@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         assert_silent_async,
     )
     from pytest_netfixtures._capture import Capture
+    from pytest_netfixtures._engine.authority import Authority, Tls
     from pytest_netfixtures._engine.connection import ServerConnection
     from pytest_netfixtures._engine.servers import DeafServer, TcpEcho, TcpServer
     from pytest_netfixtures._engine.tcp_proxy import TcpProxy
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from pytest_netfixtures._netlab import NetLab
+    from pytest_netfixtures._pcap.read_traffic import read_capture
     from pytest_netfixtures._wire.content import Corrupt, Insert
     from pytest_netfixtures._wire.datagrams import BurstLoss, Duplicate, Loss, MaxSize, Reorder
     from pytest_netfixtures._wire.ends import Drop, HalfClose, Reset, Truncate
@@ -59,13 +61,15 @@ if TYPE_CHECKING:
     from pytest_netfixtures._wire.pieces import Coalesce, Slice
     from pytest_netfixtures._wire.pipeline import Fault, Seen
     from pytest_netfixtures._wire.replacing import Replace
+    from pytest_netfixtures._wire.statistics import Count, LegStatistics, Statistics
     from pytest_netfixtures._wire.streams import Bandwidth, Delay, Retransmit, SlowClose, Stall
-    from pytest_netfixtures._wire.traffic import Connection, Flow, Traffic
+    from pytest_netfixtures._wire.traffic import Connection, Flow, TlsSession, Traffic
 
     __version__: str
 
 __all__ = [
     "NEVER",
+    "Authority",
     "Bandwidth",
     "BurstLoss",
     "Capture",
@@ -75,6 +79,7 @@ __all__ = [
     "Connection",
     "ConnectionEnded",
     "Corrupt",
+    "Count",
     "Data",
     "Datagram",
     "DeafServer",
@@ -89,6 +94,7 @@ __all__ = [
     "HalfClose",
     "Insert",
     "Later",
+    "LegStatistics",
     "Lifted",
     "Loss",
     "MaxSize",
@@ -107,9 +113,12 @@ __all__ = [
     "Slice",
     "SlowClose",
     "Stall",
+    "Statistics",
     "TcpEcho",
     "TcpProxy",
     "TcpServer",
+    "Tls",
+    "TlsSession",
     "Traffic",
     "Truncate",
     "UdpProxy",
@@ -131,6 +140,7 @@ __all__ = [
     "assert_silent_async",
     "narrow",
     "profiles",
+    "read_capture",
 ]
 
 _ROOMS = {
@@ -140,6 +150,7 @@ _ROOMS = {
         "assert_silent_async"
     ),
     "_capture": "Capture",
+    "_engine.authority": "Authority Tls",
     "_engine.connection": "ServerConnection",
     "_engine.servers": "DeafServer TcpEcho TcpServer",
     "_engine.tcp_proxy": "TcpProxy",
@@ -150,6 +161,7 @@ _ROOMS = {
         "WaitTimeout"
     ),
     "_netlab": "NetLab",
+    "_pcap.read_traffic": "read_capture",
     "_wire.datagrams": "BurstLoss Duplicate Loss MaxSize Reorder",
     "_wire.events": "NEVER Data Datagram Event Fin Lifted Opened Rst Wake",
     "_wire.narrowing": "narrow",
@@ -158,8 +170,9 @@ _ROOMS = {
     "_wire.content": "Corrupt Insert",
     "_wire.replacing": "Replace",
     "_wire.pieces": "Coalesce Slice",
+    "_wire.statistics": "Count LegStatistics Statistics",
     "_wire.streams": "Bandwidth Delay Retransmit SlowClose Stall",
-    "_wire.traffic": "Connection Flow Traffic",
+    "_wire.traffic": "Connection Flow TlsSession Traffic",
 }
 
 

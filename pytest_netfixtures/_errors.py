@@ -38,7 +38,7 @@ class ConnectionEnded(NetlabError, EOFError):
 
 
 class CaptureUnavailable(NetlabError):
-    """A capture was asked for that cannot be made here."""
+    """A capture was asked for that cannot be made here, or a file was to be read that is no capture."""
 
 
 class CaptureIncomplete(NetlabError):

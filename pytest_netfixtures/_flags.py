@@ -14,10 +14,11 @@ _SEED_TYPE: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 INI: tuple[tuple[str, Any, Any, str], ...] = (
     ("net_capture", "bool", False, "write what went over the wire into a pcapng for each test"),
     ("net_capture_keep", "string", "failed", "which captures stay: failed or all"),
-    ("net_capture_backend", "string", "tap", "what captures: tap (our own servers and proxies)"),
+    ("net_capture_backend", "string", "tap", "what captures: tap (our servers and proxies) or kernel"),
     ("net_capture_dir", "string", "", "where captures go (default: net-captures below rootdir)"),
     ("net_capture_max_bytes", "int", 64 << 20, "the longest capture of a test, in bytes"),
     ("net_capture_no_secrets", "bool", False, "leave TLS keys out of captures"),
+    ("net_capture_log", "string", "off", "rows of Python logging in captures: off, or the lowest level"),
     ("net_seed", _SEED_TYPE, "0", "the seed of all random faults, or random"),
     (
         "net_test_timeout",
@@ -43,9 +44,14 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(flag, dest=name, action="store_const", const=value, default=None, help=text)
     for flag, metavar, text in (
         ("--net-capture-keep", "failed|all", "which captures stay (implies --net-capture)"),
-        ("--net-capture-backend", "tap|kernel", "what captures"),
+        ("--net-capture-backend", "tap|kernel", "our servers and proxies, or the kernel (with privileges)"),
         ("--net-capture-dir", "DIR", "where captures go (default: net-captures below rootdir)"),
         ("--net-capture-max-bytes", "N", "the longest capture of a test, in bytes"),
+        (
+            "--net-capture-log",
+            "LEVEL",
+            "logging records from this level on become rows of captures (default: off)",
+        ),
         ("--net-seed", "N|random", "the seed of all random faults (default: 0)"),
         ("--net-test-timeout", "SECONDS", "reset the connections of a test that hangs; 0 is off"),
     ):

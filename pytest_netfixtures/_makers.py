@@ -6,8 +6,8 @@ nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ._engine.handlers import Handler
 from ._engine.nowhere import Refused, Tarpit
@@ -18,6 +18,11 @@ from ._engine.tcp_proxy import TcpProxy
 from ._engine.udp import Answers, UdpResponder
 from ._engine.udp_proxy import UdpProxy
 from ._errors import is_for_the_user
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ._engine.authority import Tls
 
 __all__ = ["Makers"]
 
@@ -50,10 +55,19 @@ class Makers:
     # Servers.
 
     def tcp_echo(
-        self, prefix: bytes = b"", *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
+        self,
+        prefix: bytes = b"",
+        *,
+        tls: Tls | ssl.SSLContext | bool | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        name: str | None = None,
     ) -> TcpEcho:
-        """A TCP server that sends back what it gets; `prefix` comes first when a connection opens."""
-        return self._own(TcpEcho(self._open(), prefix, host=host, port=port, name=name))
+        """A TCP server that sends back what it gets; `prefix` comes first when a connection opens.
+
+        `tls`: True, a `Tls`, or an `ssl.SSLContext` for servers; clients trust it with `ca.client_context()`.
+        """
+        return self._own(TcpEcho(self._open(), prefix, tls=tls, host=host, port=port, name=name))
 
     def tcp_server(
         self,
@@ -61,17 +75,27 @@ class Makers:
         *,
         then: str = "error",
         strict: bool | None = None,
+        tls: Tls | ssl.SSLContext | bool | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         name: str | None = None,
     ) -> TcpServer:
         """A TCP server with a handler for each connection, a list of handlers, or (without) driven by `accept()`.
 
-        `then` says what becomes of connections beyond a list: "error", "refuse" or "repeat".
+        `then` says what becomes of connections beyond a list: "error", "refuse" or "repeat". `tls`: True, a `Tls`, or an
+        `ssl.SSLContext` for servers; a connection is handed over when its handshake is done.
         """
         strict = self.strict if strict is None else strict
         return self._own(
-            TcpServer(self._open(), handler, then=then, strict=strict, host=host, port=port, name=name)
+            TcpServer(
+                *(self._open(), handler),
+                then=then,
+                strict=strict,
+                tls=tls,
+                host=host,
+                port=port,
+                name=name,
+            )
         )
 
     def udp_responder(
@@ -80,11 +104,21 @@ class Makers:
         """A UDP server that answers from a table or a callable; an echo without `answers`."""
         return self._own(UdpResponder(self._open(), answers, host=host, port=port, name=name))
 
-    def http_echo(self, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None) -> TcpServer:
-        """An HTTP server that answers every request with a JSON description of it."""
+    def http_echo(
+        self,
+        *,
+        tls: Tls | ssl.SSLContext | bool | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        name: str | None = None,
+    ) -> TcpServer:
+        """An HTTP server that answers every request with a JSON description of it.
+
+        With `tls=` its `url` says https, and a client trusts it with `verify=lab.ca.pem_path`.
+        """
         from ._engine.http import HttpEcho
 
-        return self._own(HttpEcho(self._open(), host=host, port=port, name=name))
+        return self._own(HttpEcho(self._open(), tls=tls, host=host, port=port, name=name))
 
     # Proxies.
 
@@ -94,6 +128,9 @@ class Makers:
         *,
         to_server: Faults = (),
         to_client: Faults = (),
+        tls: Tls | ssl.SSLContext | bool | None = None,
+        upstream_tls: ssl.SSLContext | bool | None = None,
+        beneath_tls: Mapping[str, Faults] | None = None,
         on_unreachable: str = "reset",
         accept_delay: float = 0.0,
         queue_bytes: int = 1 << 20,
@@ -101,13 +138,20 @@ class Makers:
         port: int = 0,
         name: str | None = None,
     ) -> TcpProxy:
-        """A TCP proxy in front of `upstream`: a server or proxy of ours, `(host, port)` or `"host:port"`."""
+        """A TCP proxy in front of `upstream`: a server or proxy of ours, `(host, port)` or `"host:port"`.
+
+        With `tls=` it ends the client's TLS, so that faults, traffic and `when` see plain text; `upstream_tls` is the way to
+        the upstream, `beneath_tls={"to_server": faults, "to_client": faults}` has faults for the client's cipher text.
+        """
         return self._own(
             TcpProxy(
                 self._open(),
                 upstream,
                 to_server=to_server,
                 to_client=to_client,
+                tls=tls,
+                upstream_tls=upstream_tls,
+                beneath_tls=beneath_tls,
                 on_unreachable=on_unreachable,
                 accept_delay=accept_delay,
                 queue_bytes=queue_bytes,

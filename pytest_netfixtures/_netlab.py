@@ -5,9 +5,11 @@ Law: what a lab makes it owns, and closes in reverse order. It is usable without
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from re import Pattern
+from typing import TYPE_CHECKING, Any
 
 from ._engine.journal import Book, Sink
 from ._engine.loop import Engine, current_engine
@@ -17,9 +19,14 @@ from ._engine.waiting import check_condition, not_true
 from ._errors import NEVER_FIRED, FaultNeverFired, SetupError, append, is_for_the_user
 from ._makers import Makers, Owned
 from ._wire.checks import check_count, check_seconds
-from ._wire.entries import LegOpened
+from ._wire.entries import LegOpened, Logged, TlsStarted
 from ._wire.recorder import Recorder
+from ._wire.redaction import with_defaults
 from ._wire.traffic import Traffic
+from ._wire_log import WireLog, is_wanted
+
+if TYPE_CHECKING:
+    from ._engine.authority import Authority
 
 __all__ = ["NetLab"]
 
@@ -32,7 +39,8 @@ class NetLab(Makers):
     `seed` is the source of every random decision, together with `node_id`. `wait` is the default deadline of all waits in
     seconds. `record_bytes` bounds what is kept of each direction of a connection; beyond it bytes are counted.
     `strict`: that a client has left is an error of the handler. `must_fire`: at the end of a `with` block a fault that was
-    armed and never fired is the warning `FaultNeverFired`.
+    armed and never fired is the warning `FaultNeverFired`. `redact`: regular expressions; what they match is masked in
+    messages and in lines of the logger `pytest_netfixtures.wire`, beside HTTP Authorization, RESP AUTH and others.
 
     >>> import socket
     >>> from pytest_netfixtures import NetLab
@@ -54,6 +62,7 @@ class NetLab(Makers):
         record_bytes: int = 4 << 20,
         strict: bool = False,
         must_fire: bool = True,
+        redact: Iterable[str] = (),
     ) -> None:
         check_count("seed", seed, least=-(2**63), unit="as a seed")
         check_seconds("wait", wait, positive=True)
@@ -67,15 +76,34 @@ class NetLab(Makers):
         self.recorder = Recorder(record_bytes)
         self._book = Book(self.engine.journal, self.recorder)
         self._scope = Scope(self.engine, self._book, (seed, node_id), wait)
+        self._scope.redactions = with_defaults(redact)
         self._owned: list[Any] = []
+        self.places: set[tuple[Any, ...]] = set()
+        """The addresses of everything that it has ever made."""
         self.closed = False
+        self._wire_log: WireLog | None = None
 
     # Looking.
+
+    @property
+    def ca(self) -> Authority:
+        """The authority that issues the certificates of servers with `tls=`; one for the process, made at first use.
+
+        Raises SetupError where trustme is not installed: `pip install "pytest-netfixtures[tls]"`.
+        """
+        from ._engine.authority import authority
+
+        return authority()
 
     @property
     def wait(self) -> float:
         """The default deadline of all waits, in seconds."""
         return self._scope.wait
+
+    @property
+    def redactions(self) -> tuple[Pattern[bytes], ...]:
+        """What is masked in messages."""
+        return self._scope.redactions
 
     @property
     def traffic(self) -> Traffic:
@@ -108,6 +136,22 @@ class NetLab(Makers):
         self._scope.mark(text)
 
     # For those who run the tests.
+
+    def log(self, level: str, logger: str, text: str) -> None:
+        """A record of Python's logging, for report and capture."""
+        with self._book.lock:
+            self._book.write(Logged(time.monotonic(), level, logger, text))
+
+    def heed_logger(self) -> None:
+        """From now on all traffic is logged, if the logger `pytest_netfixtures.wire` is enabled for DEBUG now."""
+        if self._wire_log is None and is_wanted():
+            self._wire_log = WireLog(self.engine, self._scope.redactions)
+            self.add_sink(self._wire_log)
+
+    def flush_log(self) -> None:
+        """What has happened up to now is logged."""
+        if self._wire_log is not None:
+            self._wire_log.flush()
 
     def add_sink(self, sink: Sink) -> None:
         """Feed every entry to `sink` from now on; open connections are told of first."""
@@ -161,6 +205,7 @@ class NetLab(Makers):
             return
         self.closed = True
         problems = [problem for endpoint in self._reversed() if (problem := _close(endpoint))]
+        self.flush_log()
         if problems:
             raise problems[0]
 
@@ -196,13 +241,15 @@ class NetLab(Makers):
             raise SetupError(
                 "the lab is closed; expected an open one: make servers within the test or `with` block"
             )
+        self.heed_logger()
         return self._scope
 
     def _own(self, endpoint: Owned) -> Owned:
         self._owned.append(endpoint)
+        self.places.add(tuple(getattr(endpoint, "address", ())))
         return endpoint
 
-    def _open_entries(self) -> list[LegOpened]:
+    def _open_entries(self) -> list[LegOpened | TlsStarted]:
         listed = [endpoint.open_entries() for endpoint in self._owned if hasattr(endpoint, "open_entries")]
         return [entry for entries in listed for entry in entries]
 

@@ -27,9 +27,13 @@ class Settings:
     """True when the command line said yes or no to a capture in so many words."""
     keep: str
     backend: str
+    watch: tuple[int, ...]
+    """Ports of others that the marker names."""
     directory: Path
     max_bytes: int
     secrets: bool
+    log: int | None
+    """From which level on records of logging become rows of a capture; None: none do."""
     seed: int
     seed_drawn: bool
     timeout: float
@@ -65,6 +69,8 @@ def settings_for(item: pytest.Item) -> Settings:
         settings,
         capture=captured,
         keep=said.get("keep", settings.keep),
+        backend=said.get("backend", settings.backend),
+        watch=said.get("watch", ()),
         seed=said.get("seed", settings.seed),
         timeout=said.get("timeout", settings.timeout),
         timeout_said=settings.timeout_said or "timeout" in said,
@@ -102,10 +108,12 @@ def _read(config: pytest.Config) -> Settings:
         capture=_capture(config),
         capture_said=capture_said,
         keep=_find(config, "net_capture_keep", values.one_of(values.KEEP)),
+        watch=(),
         backend=_find(config, "net_capture_backend", values.backend),
         directory=_directory(config, given),
         max_bytes=_find(config, "net_capture_max_bytes", values.size),
         secrets=not _find(config, "net_capture_no_secrets", values.flag),
+        log=_find(config, "net_capture_log", values.log_level),
         seed=seed,
         seed_drawn=drawn,
         timeout=_find(config, "net_test_timeout", values.seconds),
@@ -136,6 +144,7 @@ ENVIRONMENT = (
     "PYTEST_NET_CAPTURE_KEEP",
     "PYTEST_NET_CAPTURE_BACKEND",
     "PYTEST_NET_CAPTURE_DIR",
+    "PYTEST_NET_CAPTURE_LOG",
     "PYTEST_NET_SEED",
 )
 
@@ -143,7 +152,7 @@ ENVIRONMENT = (
 def _ini(config: pytest.Config, name: str) -> Any:
     try:
         return config.getini(name)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, pytest.UsageError) as error:
         raise pytest.UsageError(f"the ini key {name}{_inside(config)} cannot be used: {error}") from error
 
 
@@ -201,7 +210,8 @@ def header(settings: Settings, here: Path) -> str | None:
     """The line of pytest's header, or None when nothing is on."""
     parts = []
     if settings.capture:
-        parts.append(f"capture of {settings.keep} tests into {as_typed(settings.directory, here)}")
+        by = " by the kernel" if settings.backend == "kernel" else ""
+        parts.append(f"capture of {settings.keep} tests{by} into {as_typed(settings.directory, here)}")
     if settings.seed or settings.seed_drawn:
         parts.append(f"seed {settings.seed}" + (" (drawn)" if settings.seed_drawn else ""))
     if settings.threads:

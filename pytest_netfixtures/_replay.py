@@ -67,6 +67,8 @@ def faults(proxies: Iterable[Proxy], redact: Iterable[Pattern[bytes]]) -> list[s
 
 def _of_one(proxy: Proxy, redact: tuple[Pattern[bytes], ...]) -> str:
     rows = [f"{way}={_row(armed, redact)}" for way, armed in proxy.armed_so_far().items() if armed]
+    beneath = proxy.armed_so_far(beneath_tls=True)
+    rows += [f'beneath_tls["{way}"]={_row(armed, redact)}' for way, armed in beneath.items() if armed]
     return f"faults of {plain(proxy.name)}: {', '.join(rows)}" if rows else ""
 
 

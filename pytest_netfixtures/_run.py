@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from functools import cached_property
+from re import Pattern
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,12 +18,19 @@ from pytest_netfixtures._errors import NEVER_FIRED, FaultNeverFired, WaitTimeout
 from pytest_netfixtures._joined import append, is_verdict, joined, seen_by_users
 from pytest_netfixtures._options import Settings
 from pytest_netfixtures._replay import replay
-from pytest_netfixtures._stash import USER_TIMEOUT
+from pytest_netfixtures._stash import DEADLINE, USER_TIMEOUT
 from pytest_netfixtures._timer import Timer
+from pytest_netfixtures._wire.redaction import with_defaults
 
 if TYPE_CHECKING:
+    from pytest_netfixtures._deadline import Watch
     from pytest_netfixtures._engine.proxy import Proxy
+    from pytest_netfixtures._log import LogRows
     from pytest_netfixtures._netlab import NetLab
+
+
+CATCH_UP = 1.0
+"""So long a report waits for the engine's thread, which has little to do unless a fault of the user's keeps it."""
 
 
 class Run:
@@ -31,7 +39,7 @@ class Run:
     def __init__(self, item: pytest.Item, settings: Settings, attempt: int) -> None:
         self.node_id = item.nodeid
         self.settings = settings
-        self._item = item
+        self.item = item
         self.attempt = attempt
         self.labs: list[NetLab] = []
         self.capture: Capture | None = None
@@ -42,39 +50,63 @@ class Run:
         self._place = (str(item.path), (item.location[1] or 0) + 1)
         self._seconds = _seconds(item, settings)
         self._timer: Timer | None = None
+        self._watch: Watch | None = None
+        self._log_rows: LogRows | None = None
         self._proxies: list[Proxy] = []
 
     @cached_property
     def replay(self) -> str:
         """The command that runs the test again; most tests never need it."""
-        return replay(self._item, self.settings)
+        return replay(self.item, self.settings)
+
+    @cached_property
+    def redactions(self) -> tuple[Pattern[bytes], ...]:
+        """What is left out of all that is printed."""
+        return with_defaults(self.settings.redact)
 
     def join(self, lab: NetLab, shared: bool = False) -> None:
         """From now on this lab works for this test. In a shared one, what others have armed need not fire here."""
         if lab in self.labs:
             return
         self.labs.append(lab)
+        lab.heed_logger()
         if shared:
             self._of_others = Counter(lab.never_fired())
         if self.capture is not None:
             self.capture.attach(lab)
         lab.mark(self.phase)
+        self._begin_watch()
         if self.phase == "call":
             self._start_timer()
 
     def use(self, capture: Capture) -> None:
         """From now on everything goes into this capture."""
         self.capture = capture
+        self._log_into(capture)
         for lab in self.labs:
             capture.attach(lab)
 
+    def _log_into(self, capture: Capture) -> None:
+        if self.settings.log is not None:
+            from pytest_netfixtures._log import LogRows
+
+            self._log_rows = LogRows(capture.log, self.settings.log)
+            self._log_rows.start()
+
     def end_setup(self, error: BaseException) -> None:
         """A fixture failed: what handlers met is part of it."""
+        self._catch_up()
         self._add_errors(error)
+
+    def _catch_up(self) -> None:
+        """What a client did before it raised, an alert that says why for one, belongs into the report."""
+        for engine in {lab.engine for lab in self.labs}:
+            engine.catch_up(CATCH_UP)
 
     def begin_call(self) -> None:
         """The test's function starts."""
         self._enter("call")
+        self._begin_watch()
         self._start_timer()
 
     def end_call(self, error: BaseException | None) -> None:
@@ -82,6 +114,10 @@ class Run:
         __tracebackhide__ = True
         if self._timer is not None:
             self._timer.cancel()
+        if error is not None:
+            self._catch_up()
+        for lab in self.labs:
+            lab.flush_log()
         if self.expired and not (error is not None and is_verdict(error)):
             late = self._late(error)
             self._add_errors(late)
@@ -111,9 +147,10 @@ class Run:
         self._add_errors(error)
 
     def pause(self) -> None:
-        """The timer rests."""
+        """The timer rests; pytest-timeout has given up."""
         if self._timer is not None:
             self._timer.pause()
+        self.end_watch()
 
     def resume(self) -> None:
         """The timer goes on."""
@@ -124,12 +161,34 @@ class Run:
         """The test is over."""
         if self._timer is not None:
             self._timer.cancel()
+        self.end_watch()
+        if self._log_rows is not None:
+            self._log_rows.stop()
         if self.capture is not None:
             self.capture.finish(outcome, keep)
+
+    @property
+    def last_words(self) -> list[str]:
+        """What was open shortly before pytest-timeout ended the test; nothing for others."""
+        return self._watch.lines if self._watch is not None else []
+
+    def end_watch(self) -> None:
+        """pytest-timeout watches no more."""
+        if self._watch is not None:
+            self._watch.end()
+
+    def _begin_watch(self) -> None:
+        deadline = self.item.stash.get(DEADLINE, None)
+        if deadline is not None:
+            from pytest_netfixtures._deadline import Watch
+
+            self._watch = self._watch or Watch(self)
+            self._watch.begin(deadline)
 
     def _enter(self, phase: str) -> None:
         self.phase = phase
         for lab in self.labs:
+            lab.heed_logger()
             lab.mark(phase)
         if self.capture is not None:
             self.capture.phase(phase)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import atexit
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_netfixtures._capture import Capture
+from pytest_netfixtures._capture import WATCH_NEEDS_KERNEL, Capture
 from pytest_netfixtures._directory import file_name, make_directory, probe_directory, why_not
-from pytest_netfixtures._options import settings_for, settings_of
+from pytest_netfixtures._errors import CaptureUnavailable
+from pytest_netfixtures._options import Settings, settings_for, settings_of
 from pytest_netfixtures._replay import own_id
 from pytest_netfixtures._run import Run
 from pytest_netfixtures._stash import ATTEMPTS, RUN, SESSION, SETTINGS
@@ -36,6 +38,11 @@ class Session:
         self._process = os.getpid()
         self._warned = self.no_captures
         atexit.register(self.close)
+
+    @property
+    def here(self) -> bool:
+        """False in a child made by `fork`: captures, and what is told of them, are the parent's."""
+        return self._process == os.getpid()
 
     def warn(self, text: str) -> None:
         """One warning for the whole run, beside the filters: a full disk is no fault of a test."""
@@ -57,13 +64,20 @@ class Session:
     def close(self) -> None:
         """What has no report of its teardown was interrupted: its capture stays. Labs that nobody closed are closed."""
         atexit.unregister(self.close)
-        if self._process != os.getpid():
+        if not self.here:
             return
         for lab in [lab for run in self.running for lab in run.labs] + ([self.lab] if self.lab else []):
             lab.close()
         for run in self.running:
             run.finish("interrupted", keep=True)
+            self._tell(run)
         self.running.clear()
+
+    def _tell(self, run: Run) -> None:
+        if run.capture is not None and run.capture.error is None and run.capture.path.is_file():
+            from pytest_netfixtures._kept import keep
+
+            keep(run, run.item, "interrupted", lambda text: warn(self.config, text))
 
 
 def session_of(config: pytest.Config) -> Session:
@@ -92,7 +106,8 @@ def lab_of_test(item: pytest.Item) -> Iterator[NetLab]:
     from pytest_netfixtures._netlab import NetLab
 
     run = run_of(item)
-    lab = NetLab(seed=run.settings.seed, node_id=own_id(item), wait=run.settings.wait)
+    settings = run.settings
+    lab = NetLab(seed=settings.seed, node_id=own_id(item), wait=settings.wait, redact=settings.redact)
     try:
         run.join(lab)
         yield lab
@@ -105,7 +120,7 @@ def lab_of_session(config: pytest.Config) -> Iterator[NetLab]:
     from pytest_netfixtures._netlab import NetLab
 
     session, settings = session_of(config), settings_of(config)
-    session.lab = lab = NetLab(seed=settings.seed, wait=settings.wait)
+    session.lab = lab = NetLab(seed=settings.seed, wait=settings.wait, redact=settings.redact)
     try:
         yield lab
     finally:
@@ -139,7 +154,7 @@ def join_late(item: Any) -> None:
 def _capture(config: pytest.Config, run: Run) -> Capture:
     session, settings = session_of(config), run.settings
     path = settings.directory / file_name(run.node_id, run.attempt, settings.worker)
-    capture = Capture(
+    capture = _kind_of(settings)(
         path,
         node_id=run.node_id,
         comment={"replay": run.replay},
@@ -151,8 +166,32 @@ def _capture(config: pytest.Config, run: Run) -> Capture:
     return capture
 
 
+def _kind_of(settings: Settings) -> Callable[..., Capture]:
+    """What makes the capture of a test. Raises CaptureUnavailable where it is to watch and cannot."""
+    if settings.backend == "kernel":
+        from pytest_netfixtures._kernel_capture import KernelCapture
+
+        return partial(KernelCapture, watch=settings.watch)
+    if settings.watch:
+        ports = ", ".join(map(str, settings.watch))
+        raise CaptureUnavailable(WATCH_NEEDS_KERNEL.format(f"port {ports}"))
+    return Capture
+
+
+def check_kernel(config: pytest.Config) -> None:
+    """At the start, where the kernel backend is asked for: said once, by the controller alone, which captures nothing."""
+    from pytest_netfixtures._kernel_hub import hub, probe
+
+    try:
+        probe() if config.pluginmanager.hasplugin("dsession") else hub()
+    except CaptureUnavailable as problem:
+        raise pytest.UsageError(str(problem)) from None
+
+
 def _prepare(session: Session, directory: Any) -> str:
     """Empty when captures can be made, otherwise the reason, which the user was told once."""
+    if not session.here:
+        return "this process is a fork of the one that runs the tests, which makes their captures"
     if session.no_captures:
         return why_not(directory, OSError("it cannot be written"))
     try:

@@ -24,3 +24,9 @@ ATTEMPTS: pytest.StashKey[int] = pytest.StashKey()
 """On an item: the number of its last attempt whose capture stayed."""
 USER_TIMEOUT: pytest.StashKey[float] = pytest.StashKey()
 """On an item: the timeout that pytest-timeout has set for it."""
+DEADLINE: pytest.StashKey[tuple[float, float, str]] = pytest.StashKey()
+"""On an item, while pytest-timeout watches it: when (monotonic), after how many seconds, and by which method it ends it."""
+STARTED: pytest.StashKey[float] = pytest.StashKey()
+"""On the config of a controller: when it started its first worker, in seconds since 1970."""
+LEFTOVERS: pytest.StashKey[list[str]] = pytest.StashKey()
+"""On the config: the captures of a killed run that were made whole at the start of this one."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 AGAIN = 1.0
 """Seconds until it calls again: a client that reconnects and hangs again must not hang for good."""
@@ -89,3 +89,16 @@ def is_debugged(thread: int) -> bool:
 
 def _is_debugger(module: str) -> bool:
     return any(module == name or module.startswith((name + ".", name + "_")) for name in DEBUGGERS)
+
+
+def deadline_of(settings: Any) -> tuple[float, float, str] | None:
+    """When and how pytest-timeout will end a test whose time begins now; None where that cannot be read."""
+    try:
+        seconds = float(settings.timeout)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    if not 0 < seconds < float("inf"):
+        return None
+    main = threading.current_thread() is threading.main_thread()
+    method = "signal" if getattr(settings, "method", None) == "signal" and main else "thread"
+    return time.monotonic() + seconds, seconds, method

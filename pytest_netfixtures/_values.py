@@ -15,6 +15,7 @@ Check: TypeAlias = Callable[[Any], Any]
 KEEP = ("failed", "all")
 BACKENDS = ("tap", "kernel")
 REPORTS = ("full", "sizes", "off")
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 TRUE, FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
@@ -28,10 +29,15 @@ def one_of(words: tuple[str, ...]) -> Check:
 
 
 def backend(value: Any) -> Any:
-    one_of(BACKENDS)(value)
-    if value == "kernel":
-        raise ValueError("'tap', because the kernel backend is not available yet in this version")
-    return value
+    return one_of(BACKENDS)(value)
+
+
+def ports(value: Any) -> tuple[int, ...]:
+    """Ports of servers that are not ours."""
+    given = value if isinstance(value, (list, tuple, set)) else [value]
+    if not all(isinstance(port, int) and not isinstance(port, bool) and 0 < port < 65536 for port in given):
+        raise ValueError("a list of ports from 1 to 65535, such as [5432]")
+    return tuple(given)
 
 
 def flag(value: Any) -> bool:
@@ -79,6 +85,18 @@ def size(value: Any) -> int:
     return number
 
 
+def log_level(value: Any) -> int | None:
+    """The number of a level of Python's logging; None for none."""
+    text = value.strip().upper() if isinstance(value, str) else value
+    if text == "OFF":
+        return None
+    number = LEVELS.get(text, text)
+    try:
+        return max(whole_number(number), 1)
+    except ValueError:
+        raise ValueError(f"off, {', '.join(LEVELS)} or a number") from None
+
+
 def path(value: Any) -> Any:
     if "\0" in value:
         raise ValueError("a path")
@@ -118,4 +136,5 @@ MARKS: Mapping[str, Check] = {
     "keep": one_of(KEEP),
     "seed": whole_number,
     "timeout": seconds,
+    "watch": ports,
 }

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_netfixtures._flags import INI, add_options
-from pytest_netfixtures._stash import RUN, SESSION, SETTINGS, USER_TIMEOUT
+from pytest_netfixtures._stash import DEADLINE, RUN, SESSION, SETTINGS, STARTED, USER_TIMEOUT
 
 if TYPE_CHECKING:
     from pytest_netfixtures import Capture, NetLab, TcpEcho, TcpProxy, UdpResponder
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 if "pytest_netfixtures._assertions" not in sys.modules:
     pytest.register_assert_rewrite("pytest_netfixtures._assertions")
+
+
+LOOKING = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow", "setupplan")
+"""Runs that only look: they open no socket, and make and touch no file."""
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """The hook that others may have."""
+    from pytest_netfixtures import _hooks
+
+    pluginmanager.add_hookspecs(_hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +53,7 @@ def _said(config: pytest.Config) -> bool:
 def _differs(config: pytest.Config, name: str, kind: Any, default: Any, text: str) -> bool:
     try:
         return bool(config.getini(name) != default)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, pytest.UsageError):
         return True
 
 
@@ -49,7 +61,7 @@ def _differs(config: pytest.Config, name: str, kind: Any, default: Any, text: st
 def pytest_configure(config: pytest.Config) -> None:
     """The markers are made known, and what the user said is checked before anything runs."""
     for marker in (
-        "netlab(capture=, keep=, backend=, seed=, timeout=): network settings of one test, nearer than any option",
+        "netlab(capture=, keep=, backend=, watch=, seed=, timeout=): network settings of one test, nearer than any option",
         "net_faults(*profiles, to_server=[...], to_client=[...]): run the test once under each of these faults",
     ):
         config.addinivalue_line("markers", marker)
@@ -70,18 +82,28 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """A directory that cannot be written is found before the first test, and once for all workers."""
-    settings = session.config.stash.get(SETTINGS, None)
-    looking = any(session.config.getoption(name, False) for name in ("collectonly", "showfixtures"))
-    if settings is not None and settings.capture and not looking:
+    """A directory that cannot be written is found before the first test, and once for all workers; so is what was left."""
+    config = session.config
+    settings = config.stash.get(SETTINGS, None)
+    if settings is None or hasattr(config, "workerinput"):
+        return
+    looking = any(config.getoption(name, False) for name in LOOKING)
+    if settings.backend == "kernel" and not looking:
+        from pytest_netfixtures._session import check_kernel
+
+        check_kernel(config)
+    if settings.capture and not looking:
+        from pytest_netfixtures._leftovers import salvage_all
         from pytest_netfixtures._session import check_directory
 
-        check_directory(session.config)
+        check_directory(config)
+        salvage_all(config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """What the controller of pytest-xdist has decided for all workers."""
+    node.config.stash.setdefault(STARTED, time.time())
     if SETTINGS in node.config.stash:
         from pytest_netfixtures._session import tell_worker
 
@@ -91,7 +113,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_handlecrashitem(crashitem: str, report: Any, sched: Any) -> None:
     """A worker died: its capture is on disk, and the report says where."""
-    from pytest_netfixtures._report import add_to_crash
+    from pytest_netfixtures._leftovers import add_to_crash
 
     add_to_crash(crashitem, report, sched.config)
 
@@ -99,7 +121,20 @@ def pytest_handlecrashitem(crashitem: str, report: Any, sched: Any) -> None:
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
     """pytest-timeout watches this test; we only take note."""
-    item.stash[USER_TIMEOUT] = float(settings.timeout)
+    from pytest_netfixtures._timer import deadline_of
+
+    deadline = deadline_of(settings)
+    if deadline is not None:
+        item.stash[DEADLINE], item.stash[USER_TIMEOUT] = deadline, deadline[1]
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
+    """pytest-timeout does not watch it any more."""
+    if DEADLINE in item.stash:
+        del item.stash[DEADLINE]
+    if RUN in item.stash:
+        item.stash[RUN].end_watch()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -221,6 +256,15 @@ def pytest_leave_pdb(config: pytest.Config) -> None:
     """The time goes on."""
     if SESSION in config.stash:
         config.stash[SESSION].resume()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Where captures are, and how many; nothing where there are none."""
+    if SETTINGS in config.stash or SESSION in config.stash or config.pluginmanager.hasplugin("dsession"):
+        from pytest_netfixtures._leftovers import closing_lines
+
+        for line in closing_lines(terminalreporter.stats, config):
+            terminalreporter.write_line(line)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

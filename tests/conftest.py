@@ -49,3 +49,17 @@ def find_referee(name: str) -> str:
 def referee() -> Callable[[str], str]:
     """`referee("tshark")` is the path of tshark; the test is skipped, or fails in CI, where it is missing."""
     return find_referee
+
+
+@pytest.fixture(scope="session")
+def kernel() -> None:
+    """The kernel gives us packets; without the right to it a test is skipped, and fails as root in CI."""
+    from pytest_netfixtures import CaptureUnavailable
+    from pytest_netfixtures._kernel_hub import probe
+
+    try:
+        probe()
+    except CaptureUnavailable as problem:
+        if referees_required() and os.geteuid() == 0:
+            pytest.fail(str(problem), pytrace=False)
+        pytest.skip(str(problem))

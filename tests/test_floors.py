@@ -28,8 +28,13 @@ FLOORS = {
     "_netlab": 3,
     "_makers": 3,
     "_capture": 3,
+    "_kernel_hub": 3,
+    "_kernel_capture": 3,
     "_directory": 3,
+    "_manifest": 3,
     "_assertions": 3,
+    "_log": 3,
+    "_wire_log": 3,
 }
 TOP = 4
 STRANGERS = {("_engine", "_pcap"), ("_pcap", "_engine")}

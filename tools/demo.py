@@ -1,4 +1,5 @@
-"""`make demo`: the main job, shown. Runs examples/ with --net-capture and shows what the test that fails on purpose leaves.
+"""`make demo`: the main job, shown. Runs examples/ with --net-capture and shows what the test that fails on purpose leaves,
+and what a test over TLS does.
 
 It exits 0 when exactly the tests of examples/fails_on_purpose failed and a readable capture lies on the disk, otherwise 1.
 It installs nothing; without tshark it names the files and says how to look into them.
@@ -14,6 +15,8 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import picture
+
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = ROOT / "net-captures"
 ON_PURPOSE = "fails_on_purpose"
@@ -27,6 +30,8 @@ def main() -> int:
         complaints = judge_run(run_examples(Path(folder, "results.xml")), Path(folder, "results.xml"))
     say("What is on the disk")
     complaints += show_captures(sorted(CAPTURES.rglob("*.pcapng")))
+    say("The same over TLS: the keys are in the file, and tshark decrypts it")
+    complaints += show_tls(CAPTURES / "over-tls")
     say("Not what was expected: " + "; ".join(complaints) if complaints else "As expected.")
     return 1 if complaints else 0
 
@@ -68,14 +73,28 @@ def show_captures(captures: list[Path]) -> list[str]:
     return wrong if captures else ["no capture was kept"]
 
 
+def show_tls(folder: Path) -> list[str]:
+    """An example of HTTPS; gives what is wrong where no HTTP can be read in its capture."""
+    capture = picture.make_capture(folder, picture.HTTPS)
+    tshark = shutil.which("tshark")
+    wrong = show_capture(tshark, capture)
+    if tshark is not None and not wrong and "GET /orders HTTP/1.1" not in packets(tshark, capture).stdout:
+        wrong = [f"tshark does not decrypt {capture.name}"]
+    return wrong
+
+
 def show_capture(tshark: str | None, path: Path) -> list[str]:
     print(f"\n{os.path.relpath(path)} ({path.stat().st_size} bytes)", flush=True)
     if tshark is None:
         return []
-    done = subprocess.run([tshark, "-n", "-r", str(path)], capture_output=True, text=True, check=False)
+    done = packets(tshark, path)
     print_rows(done.stdout.splitlines())
     good = done.returncode == 0 and done.stdout
     return [] if good else [f"tshark finds no packets in {path.name}: {done.stderr.strip()}"]
+
+
+def packets(tshark: str, path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([tshark, "-n", "-r", str(path)], capture_output=True, text=True, check=False)
 
 
 def print_rows(rows: list[str]) -> None:

@@ -1,6 +1,6 @@
-"""`make picture`: docs/capture.svg, the packet list of the test that fails on purpose, as tshark tells it.
+"""`make picture`: docs/capture.svg and docs/capture-tls.svg, the packet lists of two examples, as tshark tells them.
 
-It runs the example, takes the columns that Wireshark shows, puts names where addresses and ports change from run to run,
+It runs an example, takes the columns that Wireshark shows, puts names where addresses and ports change from run to run,
 and draws them. It draws nothing that tshark did not say; tests/examples/test_picture.py compares the text.
 """
 
@@ -19,7 +19,8 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "capture.svg"
 EXAMPLE = "examples/fails_on_purpose"
-NAMES = ("client", "proxy", "proxy", "reports")
+WITH_TLS = ROOT / "docs" / "capture-tls.svg"
+HTTPS = "examples/https_client/test_https.py::test_a_body_cut_after_ten_bytes_is_an_error"
 HEAD = ("No.", "Time", "Source", "Destination", "Protocol", "Info")
 FORMAT = '"No.","%m","Time","%t","From","%uS","To","%uD","Protocol","%p","Info","%i"'
 FONT, ROW, PAD = 7.25, 20, 8
@@ -28,8 +29,8 @@ COLOURS = (
     (lambda row: row[5].startswith("FAULT"), "#ffe08a", "#000000"),
     (lambda row: "[RST" in row[5], "#a40000", "#fffc9c"),
     (lambda row: "[SYN" in row[5] or "[FIN" in row[5], "#a0a0a0", "#12272e"),
-    (lambda row: row[4] == "HTTP", "#e4ffc7", "#12272e"),
-    (lambda row: row[4] == "TCP", "#e7e6ff", "#12272e"),
+    (lambda row: row[4].startswith("HTTP"), "#e4ffc7", "#12272e"),
+    (lambda row: row[4] == "TCP" or row[4].startswith("TLS"), "#e7e6ff", "#12272e"),
     (lambda row: True, "#ffffff", "#12272e"),
 )
 
@@ -44,23 +45,26 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    with tempfile.TemporaryDirectory() as folder:
-        rows = packet_list(tshark, make_capture(Path(folder)))
-    PICTURE.write_text(svg(rows, version(tshark)), encoding="utf-8")
-    print(f"picture: {PICTURE.relative_to(ROOT)}, {len(rows)} rows")
+    for picture, example in ((PICTURE, EXAMPLE), (WITH_TLS, HTTPS)):
+        with tempfile.TemporaryDirectory() as folder:
+            rows = packet_list(tshark, make_capture(Path(folder), example))
+        if picture == WITH_TLS:
+            rows = up_to_the_fault(rows)
+        picture.write_text(svg(rows, version(tshark)), encoding="utf-8")
+        print(f"picture: {picture.relative_to(ROOT)}, {len(rows)} rows")
     return 0
 
 
-def make_capture(folder: Path) -> Path:
-    """Run the example that fails on purpose, and give the file that it leaves."""
+def make_capture(folder: Path, example: str = EXAMPLE) -> Path:
+    """Run an example of one test, and give the file that it leaves."""
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    command = [sys.executable, "-m", "pytest", EXAMPLE, "-p", "no:cacheprovider", "--net-capture-keep=failed"]
+    command = [sys.executable, "-m", "pytest", example, "-p", "no:cacheprovider", "--net-capture-keep=all"]
     done = subprocess.run(
         [*command, "--net-capture-dir", str(folder)], cwd=ROOT, env=quiet, capture_output=True, text=True
     )
     captures = list(folder.rglob("*.pcapng"))
-    if done.returncode != 1 or len(captures) != 1:
-        raise SystemExit(f"picture: {EXAMPLE} left {len(captures)} captures; expected one:\n{done.stdout}")
+    if done.returncode not in (0, 1) or len(captures) != 1:
+        raise SystemExit(f"picture: {example} left {len(captures)} captures; expected one:\n{done.stdout}")
     return captures[0]
 
 
@@ -82,10 +86,22 @@ def packet_list(tshark: str, capture: Path) -> list[Row]:
     return [named(row, names) for row in rows[: last + 1]]
 
 
+def up_to_the_fault(rows: list[Row]) -> list[Row]:
+    """And the packet that it made."""
+    fault = next(number for number, row in enumerate(rows) if row[5].startswith("FAULT"))
+    return rows[: fault + 2]
+
+
 def names_of(rows: list[Row]) -> dict[str, str]:
-    """The first connection is the client's, the second one the proxy's."""
+    """The first connection is the client's, the second one the proxy's; the server's name is in a row of its own."""
     ports = [port for row in rows if "[SYN]" in row[5] for port in row[2:4]]
-    return dict(zip(ports, NAMES, strict=True))
+    return dict(zip(ports, ("client", "proxy", "proxy", server_of(rows)), strict=True))
+
+
+def server_of(rows: list[Row]) -> str:
+    """What the example calls its server, where a row says so."""
+    named = (re.search(r"'(\w+)' connection 1, client leg", row[5]) for row in rows)
+    return next((found[1] for found in named if found and found[1] != "proxy"), "reports")
 
 
 def named(row: Row, names: dict[str, str]) -> Row:

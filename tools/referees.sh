@@ -8,7 +8,7 @@ here() { command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1"
 
 declare -A package=(
   [tshark]=tshark [capinfos]=wireshark-common [editcap]=wireshark-common [tcpdump]=tcpdump [redis-server]=redis-server
-  [initdb]=postgresql
+  [initdb]=postgresql [openssl]=openssl [mergecap]=wireshark-common
 )
 
 missing() { for tool in "${!package[@]}"; do here "$tool" || echo "$tool"; done | sort; }

@@ -59,8 +59,8 @@ def loops_of(mode: str) -> int:
 
 
 def options_of(mode: str, seed: int) -> list[str]:
-    """Random order and two workers in every mode: the seed is what a failure can be repeated with."""
-    workers = "4" if mode == "-n 4" else "2"
+    """Random order and three workers in every mode: the seed is what a failure can be repeated with."""
+    workers = "4" if mode == "-n 4" else "3"
     return ["-p", "randomly", f"--randomly-seed={seed}", "-n", workers]
 
 

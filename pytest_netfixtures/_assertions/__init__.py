@@ -1,7 +1,8 @@
 """The `assert_*` helpers: what went over the wire, and what must not.
 
-Law: they look at traffic alone, and wait until it is true or a deadline; only `assert_silent` waits its whole time. A
-cut record never decides a claim: `CaptureIncomplete` is raised instead. Each has a twin with `_async` for async code.
+Law: they look at traffic alone, and wait until it is true or a deadline; only `assert_silent` waits its whole time, and
+nobody waits for traffic that was read from a file. What a cut record or an incomplete capture cannot tell is neither true
+nor false: `CaptureIncomplete` is raised. Each has a twin with `_async` for async code.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ def assert_sent(
 ) -> None:
     """Wait until this was sent: by the client `to_server`, by the server `to_client`, whatever a fault made of it.
 
-    `where`: a server, a proxy, a connection, a capture, or a NetLab. The patterns are bytes, which must be contained in
+    `where`: a server, a proxy, a connection, a capture, a NetLab, or a Traffic (as of `read_capture`). The patterns are bytes, which must be contained in
     the stream of one connection (in one datagram), or compiled regexes of bytes, which must be found there; with both
     directions it must be the same connection. `within`: seconds, default ini `net_wait` (5 s).
 
-    Raises: WaitTimeout with the nearest miss; CaptureIncomplete when a cut record cannot tell.
+    Raises: WaitTimeout with the nearest miss; CaptureIncomplete when a cut record or an incomplete capture cannot tell.
     Example: `assert_sent(proxy, to_server=b"PING")`.
     """
     __tracebackhide__ = True
@@ -70,7 +71,8 @@ def assert_delivered(
 def assert_connections(where: Where, n: int, *, within: float | None = None) -> None:
     """Wait until `where` has had exactly `n` connections (those opened before the test are not counted).
 
-    Raises: WaitTimeout, at once when there are more. Example: `assert_connections(server, 3)` after two retries.
+    Raises: WaitTimeout, at once when there are more; CaptureIncomplete when some may be missing from a capture.
+    Example: `assert_connections(server, 3)` after two retries.
     """
     __tracebackhide__ = True
     check(connected(where, n), within)
@@ -79,7 +81,10 @@ def assert_connections(where: Where, n: int, *, within: float | None = None) -> 
 def assert_closed(where: Where, *, by: Side, how: How | None = None, within: float | None = None) -> None:
     """Wait until every connection of `where`, one at least, was ended by this side itself: "client" or "server".
 
-    `how`: "FIN" or "RST"; None: either. What a fault did is not what a side did. Raises: WaitTimeout.
+    `how`: "FIN" or "RST"; None: either. What a fault did is not what a side did.
+
+    Raises: WaitTimeout, at once when FIN was expected and RST came; CaptureIncomplete when connections or ends may be
+    missing from a capture.
     Example: `assert_closed(server, by="client", how="FIN")`.
     """
     __tracebackhide__ = True
@@ -99,7 +104,8 @@ def assert_fired(proxy: Any, fault: Any, times: int | None = None, *, within: fl
 def assert_silent(where: Where, during: float = 0.2) -> None:
     """Wait for `during` seconds, and fail as soon as a byte is sent or delivered, or a connection opened.
 
-    Raises: AssertionError with what came. Example: `assert_silent(server, during=0.5)` after `client.close()`.
+    Raises: AssertionError with what came; TypeError for a value, which never changes; CaptureIncomplete when datagrams or
+    connections may be missing. Example: `assert_silent(server, during=0.5)` after `client.close()`.
     """
     __tracebackhide__ = True
     refuse_to_block("assert_silent")  # and a loop that is stopped is always silent

@@ -1,7 +1,8 @@
 """What a test claims, and how long it may take to become true.
 
 Law: one claim, one way to check it: look at the values until it holds, until it can hold no more, or until the deadline.
-Called where an event loop runs, it looks once and never blocks the loop.
+At what never changes, and where an event loop runs, it looks once. What an incomplete record cannot tell is neither true
+nor false.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Claim:
     hopeless: Callable[[], bool] = field(default=lambda: False)
     """True when it cannot hold any more."""
     unknown: Callable[[], None] = field(default=lambda: None)
-    """Raises CaptureIncomplete when what is missing from a cut record could decide it."""
+    """Raises CaptureIncomplete when what is missing from an incomplete record could decide it."""
 
 
 def check(claim: Claim, within: float | None) -> None:
@@ -42,14 +43,17 @@ def check(claim: Claim, within: float | None) -> None:
     limit = claim.place.patience if within is None else _seconds(within)
     if claim.holds():
         return
-    refuse_to_block(claim.name)
-    claim.place.wait(lambda: claim.holds() or claim.hopeless(), limit)
+    if not claim.place.fixed:
+        refuse_to_block(claim.name)
+        claim.place.wait(lambda: claim.holds() or claim.hopeless(), limit)
     if not claim.holds():
         claim.unknown()
         raise WaitTimeout(f"{claim.name} ({_time(claim, limit)}): {claim.explain()}")
 
 
 def _time(claim: Claim, limit: float) -> str:
+    if claim.place.fixed:
+        return "what it looks at changes no more"
     return "it cannot become true any more" if claim.hopeless() else f"after {limit:g} s"
 
 

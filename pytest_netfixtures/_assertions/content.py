@@ -9,7 +9,7 @@ import re
 from typing import Any, Literal, TypeAlias
 
 from pytest_netfixtures._assertions.claims import Claim
-from pytest_netfixtures._assertions.misses import Pattern, found_in, nearest, pieces, shown, summary
+from pytest_netfixtures._assertions.misses import Pattern, found_in, is_cut, nearest, pieces, shown, summary
 from pytest_netfixtures._assertions.places import Place, Where, place_of
 from pytest_netfixtures._errors import CaptureIncomplete, is_for_the_user
 from pytest_netfixtures._wire.entries import Direction
@@ -30,7 +30,7 @@ def contained(name: str, kind: Kind, where: Where, to_server: Any, to_client: An
         name,
         holds=lambda: any(_has_all(connection, wanted, kind) for connection in place.connections()),
         explain=lambda: _not_there(place, wanted, kind),
-        unknown=lambda: _refuse_cut(place, wanted),
+        unknown=lambda: _refuse_unknown(place, wanted, kind),
     )
 
 
@@ -58,10 +58,12 @@ def _check_pattern(direction: Direction, pattern: Any) -> None:
 
 
 def _has_all(connection: Connection, wanted: dict[Direction, Pattern], kind: Kind) -> bool:
-    return all(
-        any(found_in(pattern, data) for data in pieces(connection, direction, kind))
-        for direction, pattern in wanted.items()
-    )
+    return all(_has(connection, direction, pattern, kind) for direction, pattern in wanted.items())
+
+
+def _has(connection: Connection, direction: Direction, pattern: Pattern, kind: Kind) -> bool:
+    open_end = is_cut(connection, direction, kind) and not connection.flow(direction).datagrams
+    return any(found_in(pattern, data, open_end) for data in pieces(connection, direction, kind))
 
 
 def _not_there(place: Place, wanted: dict[Direction, Pattern], kind: Kind) -> str:
@@ -72,14 +74,18 @@ def _not_there(place: Place, wanted: dict[Direction, Pattern], kind: Kind) -> st
         "Compare with what came, or give it more time with within=."
     ]
     for direction, pattern in wanted.items():
-        lines += nearest(pattern, connections, direction, kind)
-    return "\n".join([*lines, *summary(connections, wanted, kind)])
+        lines += nearest(pattern, connections, direction, kind, place.redact)
+    return "\n".join([*lines, *summary(connections, wanted, kind, place.redact)])
 
 
-def _refuse_cut(place: Place, wanted: dict[Direction, Pattern]) -> None:
+def _refuse_unknown(place: Place, wanted: dict[Direction, Pattern], kind: Kind) -> None:
+    """It is not there; whether it was is unknown where a connection has all else and a record that was cut."""
+    __tracebackhide__ = True
+    place.refuse_if_incomplete("absence")
     for connection in place.connections():
-        cut = [direction for direction in wanted if connection.flow(direction).cut]
-        if cut:
+        cut = [direction for direction in wanted if is_cut(connection, direction, kind)]
+        rest = {direction: pattern for direction, pattern in wanted.items() if direction not in cut}
+        if cut and _has_all(connection, rest, kind):
             raise CaptureIncomplete(
                 f"the record of connection {connection.number} of {connection.endpoint} {cut[0]} was cut, so absence "
                 "cannot be told. Expected a whole record. Record more (record_bytes=), or look for something earlier."

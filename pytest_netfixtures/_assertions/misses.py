@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pytest_netfixtures._wire.entries import Direction
+from pytest_netfixtures._wire.record import CutBytes, CutDatagrams
 from pytest_netfixtures._wire.render import DEFAULT_REDACTIONS, escape, hexdump_diff, masked, table
 from pytest_netfixtures._wire.traffic import Connection, Traffic
 
-__all__ = ["Pattern", "found_in", "nearest", "pieces", "shown", "summary"]
+__all__ = ["Pattern", "found_in", "is_cut", "nearest", "pieces", "shown", "summary"]
 
 Pattern: TypeAlias = "bytes | re.Pattern[bytes]"
 
 _SHOWN = 60
+_TOKENS = re.compile(rb"\\.|\(\?[=!]|\$", re.S)
+_ENDS = (b"$", b"\\Z", b"\\b", b"\\B", b"(?=", b"(?!")
 
 
 def pieces(connection: Connection, direction: Direction, kind: str) -> tuple[bytes, ...]:
@@ -28,9 +31,22 @@ def pieces(connection: Connection, direction: Direction, kind: str) -> tuple[byt
     return tuple(record) if flow.datagrams else (bytes(record),)
 
 
-def found_in(pattern: Pattern, data: bytes) -> bool:
-    """Whether the bytes are in `data`, or the regex is found in it."""
-    return pattern in data if isinstance(pattern, bytes) else pattern.search(data) is not None
+def is_cut(connection: Connection, direction: Direction, kind: str) -> bool:
+    """Whether bytes are missing from this record."""
+    flow = connection.flow(direction)
+    return isinstance(flow.sent if kind == "sent" else flow.delivered, (CutBytes, CutDatagrams))
+
+
+def found_in(pattern: Pattern, data: bytes, open_end: bool = False) -> bool:
+    """Whether the bytes are in `data`, or the regex is found in it, whatever follows where the end is open."""
+    if isinstance(pattern, bytes):
+        return pattern in data
+    return pattern.search(data) is not None and not (open_end and _looks_ahead(pattern))
+
+
+def _looks_ahead(pattern: re.Pattern[bytes]) -> bool:
+    """Whether what comes later could undo a match: the end of the data, or of a word, or something ahead."""
+    return any(token in _ENDS for token in _TOKENS.findall(pattern.pattern))
 
 
 def shown(pattern: Pattern) -> str:
@@ -50,7 +66,11 @@ class _Part:
 
 
 def nearest(
-    pattern: Pattern, connections: Iterable[Connection], direction: Direction, kind: str
+    pattern: Pattern,
+    connections: Iterable[Connection],
+    direction: Direction,
+    kind: str,
+    redact: Iterable[re.Pattern[bytes]] = DEFAULT_REDACTIONS,
 ) -> list[str]:
     """Lines about the longest part of the pattern that did arrive; none for a regex or where nothing fits."""
     if not isinstance(pattern, bytes):
@@ -64,7 +84,7 @@ def nearest(
     if best is None or not best.size:
         return []
     there = slice(best.offset, best.offset + len(pattern))
-    safe = masked(best.data, DEFAULT_REDACTIONS)
+    safe = masked(best.data, redact)
     line = (
         f"nearest miss: the first {best.size} of {len(pattern)} bytes, at byte {best.offset} of {best.where}"
     )
@@ -82,13 +102,16 @@ def _longest_part(pattern: bytes, data: bytes, where: str) -> _Part:
 
 
 def summary(
-    connections: Sequence[Connection], directions: Iterable[Direction] = (), kind: str = "sent"
+    connections: Sequence[Connection],
+    directions: Iterable[Direction] = (),
+    kind: str = "sent",
+    redact: Iterable[re.Pattern[bytes]] = DEFAULT_REDACTIONS,
 ) -> list[str]:
     """What did arrive: the end of each record, and the table."""
     lines = []
     for direction in directions:
         for connection in connections[:5]:
-            data = [masked(piece, DEFAULT_REDACTIONS) for piece in pieces(connection, direction, kind)[-1:]]
+            data = [masked(piece, redact) for piece in pieces(connection, direction, kind)[-1:]]
             text = escape(data[-1][-_SHOWN:]) if data else ""
             dots = "..." if data and len(data[-1]) > _SHOWN else ""
             lines.append(f'{kind} {direction} on connection {connection.number}: {dots}"{text}"')

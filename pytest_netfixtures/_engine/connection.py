@@ -10,14 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from .._errors import ConnectionEnded, is_for_the_user
 from .._wire.checks import check_seconds
-from .._wire.entries import TO_CLIENT
 from .files import file_over
+from .tls_owned import Securable
 from .waiting import beside_the_loop, refuse_to_block
-from .wants import Want, Wants
+from .wants import Want
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .authority import Tls
 
 __tracebackhide__ = is_for_the_user
 
@@ -28,7 +33,7 @@ T = TypeVar("T")
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 
-class ServerConnection(Wants):
+class ServerConnection(Securable):
     """One connection, as its server sees it.
 
     `number` counts from 1, `peer` is the client's address. `within` is a number of seconds (default: that of the lab, 5 s);
@@ -143,7 +148,7 @@ class ServerConnection(Wants):
         ConnectionEnded after an end of ours, ConnectionResetError after the client's RST.
         """
         view, deadline = memoryview(data).cast("B"), self._deadline()
-        while view := view[self._send_some(view) :]:
+        while (view := view[self._send_some(view) :]) or self._link.owes:
             refuse_to_block("send")
             self._wait_for_room(deadline)
         return memoryview(data).nbytes
@@ -151,7 +156,7 @@ class ServerConnection(Wants):
     async def send_async(self, data: Buffer) -> int:
         """`send` for async code."""
         view, deadline = memoryview(data).cast("B"), self._deadline()
-        while view := view[self._send_some(view) :]:
+        while (view := view[self._send_some(view) :]) or self._link.owes:
             await beside_the_loop(lambda: self._wait_for_room(deadline))
         return memoryview(data).nbytes
 
@@ -173,6 +178,26 @@ class ServerConnection(Wants):
         """End with RST, as soon as the kernel has sent what was given to it."""
         self.give_up()
         self._scope.engine.call(self._link.end, "RST")
+
+    # TLS in the middle of the stream.
+
+    def start_tls(self, tls: Tls | ssl.SSLContext | bool = True, within: float | None = None) -> None:
+        """Go on under TLS, as after SMTP's STARTTLS or PostgreSQL's SSLRequest: the next bytes are the client's handshake.
+
+        `tls`: True, a `Tls`, or an `ssl.SSLContext` for servers. What came and was not received yet belongs to the handshake.
+        Raises ConnectionEnded when it fails, which ends the connection; WaitTimeout at the deadline.
+        """
+        seconds = self._within(within)
+        self._go_under_tls(tls)
+        self._get(self._want_tls(), seconds)
+
+    async def start_tls_async(
+        self, tls: Tls | ssl.SSLContext | bool = True, within: float | None = None
+    ) -> None:
+        """`start_tls` for async code."""
+        seconds = self._within(within)
+        self._go_under_tls(tls)
+        await self._get_async(self._want_tls(), seconds)
 
     # What code written for a socket needs.
 
@@ -277,14 +302,12 @@ class ServerConnection(Wants):
             if view and not self._may_send:
                 raise self._cannot_send(len(view))
             try:
-                count = self._link.sock.send(view) if view else 0
+                return self._link.send_now(view) if view else 0
             except BlockingIOError:
                 return 0
             except OSError as error:
                 self._link.broken = True  # the kernel tells of a reset once, and it has told us
                 raise self._cannot_send(len(view), left=True) from error
-            self._write_sent(TO_CLIENT, bytes(view[:count]))
-            return count
 
     @property
     def _may_send(self) -> bool:

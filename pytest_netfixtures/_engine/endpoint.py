@@ -8,11 +8,11 @@ any thread, inside a client's callback and inside a running event loop: none of 
 from __future__ import annotations
 
 import _socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from .._errors import is_for_the_user
-from .._wire.entries import Address, LegOpened
+from .._wire.entries import Address, LegOpened, TlsStarted
 from .place import Recorded
 from .ports import Listener, Port
 from .scope import Scope
@@ -36,8 +36,8 @@ class Live(Protocol):
     def start(self) -> None:
         """Begin."""
 
-    def opened(self, before: bool) -> list[LegOpened]:
-        """The entries that say that its legs are open."""
+    def opened(self, before: bool) -> Sequence[LegOpened | TlsStarted]:
+        """The entries that say that its legs are open, and which of them are under TLS."""
 
     def cut(self, reset: bool) -> None:
         """End now."""
@@ -99,7 +99,7 @@ class Endpoint(Recorded):
         """Start the record and the numbering afresh; open connections stay, as `opened_before`."""
         self.scope.engine.call(self._start_afresh)
 
-    def open_entries(self) -> list[LegOpened]:
+    def open_entries(self) -> list[LegOpened | TlsStarted]:
         """What a new reader has to know of the connections that are open."""
         return [entry for connection in self.open_connections() for entry in connection.opened(True)]
 

@@ -19,10 +19,14 @@ from .agenda import Agenda
 if TYPE_CHECKING:
     from .proxy import Proxy
 
-__all__ = ["Faulted"]
+__all__ = ["ArmedBeneath", "Faulted"]
 
 SLOW_FAULT = 0.5
 """A call of a fault that takes longer is reported by name: it holds up every server and proxy."""
+
+
+class ArmedBeneath(Armed):
+    """One on the cipher text, beneath TLS."""
 
 
 class Faulted:
@@ -34,19 +38,21 @@ class Faulted:
     ending = "the connection is reset"
     """What becomes of it when a fault raises."""
 
-    def __init__(self, proxy: Proxy, peer: Address, number: int) -> None:
+    def __init__(self, proxy: Proxy, peer: Address, number: int, above: Faulted | None = None) -> None:
+        """With `above`: the faults beneath the TLS of that connection."""
         self.proxy = proxy
         self.peer = peer
         self._upstream: tuple[str, int] = ("", 0)
         self._local: tuple[str, int] = ("", 0)
         self._sent = dict.fromkeys(DIRECTIONS, 0)
         self._delivered = dict.fromkeys(DIRECTIONS, 0)
-        self.id = proxy.scope.identity()
+        self.id: int = proxy.scope.identity() if above is None else above.id
         self.opened_before = False
         self.engine = proxy.scope.engine
         self.book = proxy.scope.book
-        self._pipeline = Pipeline(number, (*proxy.scope.key, proxy.name), self.id, self._ask_timed)
-        for armed in proxy.armed:
+        key = (*proxy.scope.key, proxy.name, *(() if above is None else ("beneath_tls",)))
+        self._pipeline = Pipeline(number, key, self.id, self._ask_timed)
+        for armed in proxy.armed if above is None else proxy.beneath:
             self._pipeline.arm(armed)
         self._agenda = Agenda(self.engine, self._do, self._carried_out, proxy.paused)
         self._asking = False

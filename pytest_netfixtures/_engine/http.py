@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from .._errors import ConnectionEnded
 from .connection import ServerConnection
 from .scope import Scope
 from .servers import TcpServer
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .authority import Tls
 
 __all__ = ["HttpEcho"]
 
@@ -104,12 +109,25 @@ def _serve(connection: ServerConnection) -> None:
 
 
 class HttpEcho(TcpServer):
-    """HTTP/1.1 with keep-alive; answers 200 with method, path, query, headers, body and JSON of the request as JSON."""
+    """HTTP/1.1 with keep-alive; answers 200 with method, path, query, headers, body and JSON of the request as JSON.
+
+    With `tls=` its `url` says https: `requests.get(server.url, verify=lab.ca.pem_path)`.
+    """
 
     kind = "http_echo"
     scheme = "http"
 
     def __init__(
-        self, scope: Scope, *, host: str = "127.0.0.1", port: int = 0, name: str | None = None
+        self,
+        scope: Scope,
+        *,
+        tls: Tls | ssl.SSLContext | bool | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        name: str | None = None,
     ) -> None:
-        super().__init__(scope, _serve, host=host, port=port, name=name)
+        super().__init__(scope, _serve, tls=tls, host=host, port=port, name=name)
+
+    def _secure(self, tls: Tls | ssl.SSLContext | bool) -> None:
+        super()._secure(tls)
+        self.scheme = "https"

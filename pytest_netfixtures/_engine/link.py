@@ -11,10 +11,10 @@ from __future__ import annotations
 import _socket
 import time
 from collections import deque
-from typing import NamedTuple, Protocol
 
 from .._wire.entries import How
 from .loop import Engine, Timer
+from .owner import Chunk, Owner
 from .poller import BROKEN, ERROR, READ, WRITE
 from .sockets import not_sent, reset_on_close
 
@@ -26,41 +26,14 @@ LONGEST_LINGER = 2.0
 _LINGER_AGAIN = 0.001
 
 
-class Chunk(NamedTuple):
-    """Bytes to hand over: when they were due, and the faults that touched them."""
-
-    data: bytes
-    due: float
-    faults: tuple[str, ...] = ()
-
-
-class Owner(Protocol):
-    """Who hears of a link. All but `got` and `room` are called under the journal's lock."""
-
-    def read(self, link: Link, data: bytes) -> None:
-        """Bytes were read from the peer."""
-
-    def got(self, link: Link, data: bytes) -> None:
-        """Bytes were read, outside of the lock: do something with them."""
-
-    def peer_ended(self, link: Link, how: How) -> None:
-        """The peer has ended its direction (FIN), or the connection (RST)."""
-
-    def wrote(self, link: Link, data: bytes, chunk: Chunk) -> None:
-        """The kernel has taken these bytes of a chunk."""
-
-    def we_ended(self, link: Link, how: How, faults: tuple[str, ...]) -> None:
-        """Our FIN or RST is on its way."""
-
-    def got_end(self, link: Link, how: How) -> None:
-        """The peer has ended, outside of the lock: do something about it."""
-
-    def room(self, link: Link) -> None:
-        """Waiting bytes were handed over."""
-
-
 class Link:
     """A connected, non-blocking socket. All methods are for the engine's thread, unless they say otherwise."""
+
+    clean_end = True
+    """Whether the peer has ended as its protocol ends; TCP knows but one way, TLS has a message for it."""
+
+    owes = False
+    """Whether bytes that `send_now` took still wait for the kernel."""
 
     def __init__(self, engine: Engine, sock: _socket.socket, owner: Owner) -> None:
         self.engine = engine
@@ -124,13 +97,13 @@ class Link:
         if self.closed:
             return
         if ready & ERROR:
-            self._meet_reset()
+            self.meet_reset()
         elif ready & (READ | BROKEN) and self.reading and self.peer_end is None:
             self._readable()
         elif ready & BROKEN:
             self._park()
 
-    def _meet_reset(self) -> None:
+    def meet_reset(self) -> None:
         """The peer has reset: what it sent before is read first, reading or not; the kernel's buffer bounds it."""
         self.broken = True
         self.drop()
@@ -192,6 +165,24 @@ class Link:
             if len(self.out) == 1:
                 self._flush()
 
+    def put(self, chunk: Chunk) -> None:
+        """Keep bytes to be handed over by the next `flush`; from any thread under the lock."""
+        if self.writable and chunk.data:
+            self.out.append(chunk)
+            self.out_bytes += len(chunk.data)
+
+    def flush(self) -> None:
+        """Hand over what the kernel takes."""
+        if not self.closed:
+            self._flush()
+
+    def send_now(self, view: memoryview) -> int:
+        """Send what the kernel takes now, and tell the owner; from any thread, under the lock, when nothing waits in `out`."""
+        count = self.sock.send(view)
+        data = bytes(view[:count])
+        self.owner.wrote(self, data, Chunk(data, 0.0))
+        return count
+
     def _room(self) -> None:
         self._writable_wanted = False
         self._flush()
@@ -219,7 +210,7 @@ class Link:
             else:
                 self._account(chunk, count)
         if self.broken:
-            self._meet_reset()
+            self.meet_reset()
         return not self.broken
 
     def _account(self, chunk: Chunk, count: int) -> None:
@@ -232,8 +223,8 @@ class Link:
             self._taken = 0
         self.owner.wrote(self, data, chunk)
 
-    def end(self, how: How, faults: tuple[str, ...] = ()) -> None:
-        """End with FIN or RST, after the bytes before it. An RST overtakes a FIN that still waits."""
+    def end(self, how: How, faults: tuple[str, ...] = (), notify: bool = True) -> None:
+        """End with FIN or RST, after the bytes before it. An RST overtakes a FIN that still waits; `notify` is for TLS."""
         if self.closed or self.our_end == "RST" or (how == "FIN" and not self.writable):
             return
         self._wanted = (how, faults)

@@ -83,6 +83,10 @@ class Engine:
         self.crashes: list[BaseException] = []
         self.sockets: set[_socket.socket] = set()
         self.scopes: WeakSet[Scope] = WeakSet()
+        self.ports: set[tuple[int, str, int]] = set()
+        """Kind of socket, host and port of everything that we are bound to."""
+        self.before_packets: Callable[[int], object] | None = None
+        """Called with a port before the first packet can go to it; never under the journal's lock."""
         self.pid = os.getpid()
         self._poller = make_poller()
         self._callbacks: dict[int, Callable[[int], object]] = {}
@@ -159,6 +163,11 @@ class Engine:
         self.sockets.add(sock)
         return sock
 
+    def announce(self, port: int) -> None:
+        """From now on packets may go to this port. Never call it under the lock: whoever listens may wait for it."""
+        if self.before_packets is not None:
+            self.before_packets(port)
+
     def watch(self, sock: _socket.socket, interest: int, callback: Callable[[int], object]) -> None:
         """Call `callback(ready)` when the socket is ready for what it is watched for, or broken."""
         fd = sock.fileno()
@@ -189,6 +198,14 @@ class Engine:
             if not pairs:
                 return
             self._run_ready(pairs)
+
+    def catch_up(self, within: float) -> None:
+        """Wait until what the kernel has for us by now is taken in, or this many seconds; from any thread, in a child not at all."""
+        if self.here or not self.alive:
+            return
+        call = _Call(self.settle)
+        self.post(call)
+        call.done.acquire(timeout=within)
 
     def _run_ready(self, pairs: list[tuple[int, int]]) -> None:
         self.in_callback = True

@@ -21,11 +21,13 @@ from .._wire.entries import (
     LegEnded,
     LegOpened,
     Sent,
+    TlsStarted,
 )
-from .link import Chunk, Link
+from .link import Link
+from .owner import Chunk
 
 if TYPE_CHECKING:
-    from .endpoint import TcpEndpoint
+    from .serving import ServingEndpoint
 
 __all__ = ["INBOX_BYTES", "OwnConnection"]
 
@@ -38,7 +40,7 @@ class OwnConnection:
 
     _clock = staticmethod(time.monotonic)
 
-    def __init__(self, server: TcpEndpoint, sock: _socket.socket, peer: Address, number: int) -> None:
+    def __init__(self, server: ServingEndpoint, sock: _socket.socket, peer: Address, number: int) -> None:
         self.server = server
         self.number = number
         self.peer = (peer[0], int(peer[1]))
@@ -55,18 +57,50 @@ class OwnConnection:
         self.rooms = 0
         self.released = False
         self.gone = False
-        self._link = Link(server.scope.engine, sock, self)
+        self._link = self._link_over(sock)
+
+    def _link_over(self, sock: _socket.socket) -> Link:
+        if (context := self.server.tls_context) is None:
+            return Link(self._scope.engine, sock, self)
+        from .tls_link import TlsLink
+
+        return TlsLink(
+            self._scope.engine, sock, self, context=context, book=self._book, connection=self.id, leg="client"
+        )
 
     def start(self) -> None:
-        """Written down and read from now on."""
+        """Written down and read from now on; under TLS hands are shaken first."""
         with self._lock:
             self._book.write(self.opened(False)[0])
         self._link.read(True)
+        if self.server.tls_context is None:
+            self.ready()
 
-    def opened(self, before: bool) -> list[LegOpened]:
-        """The entry that says that this connection is open."""
+    def opened(self, before: bool) -> list[LegOpened | TlsStarted]:
+        """The entries that say that this connection is open, and whether it is under TLS."""
         at, name, server = time.monotonic(), self.server.name, self.server.address
-        return [LegOpened(at, self.id, name, self.number, "client", "tcp", self.peer, server, before)]
+        opened = LegOpened(at, self.id, name, self.number, "client", "tcp", self.peer, server, before)
+        started = getattr(self._link, "started", None)
+        return [opened, *(started() if started else ())]
+
+    @property
+    def under_tls(self) -> bool:
+        """Whether what goes over the wire is cipher text, or a handshake."""
+        return hasattr(self._link, "session")
+
+    def ready(self) -> None:
+        """Plain text can go from now on."""
+
+    def secured(self, link: Link) -> None:
+        with self._lock:
+            self._news.notify_all()
+        if self.server.tls_context is not None:
+            self.ready()
+
+    def not_secured(self, link: Link, reason: str) -> None:
+        """It ends by itself, and its notes say why."""
+        self.give_up()
+        self.server.not_secured(self.number, reason)
 
     def read(self, link: Link, data: bytes) -> None:
         self._write_sent(TO_SERVER, data)
@@ -84,7 +118,9 @@ class OwnConnection:
         self._news.notify_all()
 
     def got_end(self, link: Link, how: How) -> None:
-        """Nothing is to be done: the handler finds the end when it reads."""
+        """The handler finds the end when it reads; under TLS it may come without one of TCP."""
+        with self._lock:
+            self._news.notify_all()
 
     def wrote(self, link: Link, data: bytes, chunk: Chunk) -> None:
         self._write_sent(TO_CLIENT, data)

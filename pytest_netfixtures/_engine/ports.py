@@ -62,6 +62,9 @@ class Port:
         self._reservation.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         if kind == _socket.SOCK_DGRAM:
             self._reservation.connect((host, self.port))  # it hears nobody, so that the port is refused
+        self._place = (int(kind), host, self.port)
+        engine.ports.add(self._place)
+        engine.announce(self.port)
 
     def _bind(self, port: int, reuse: bool = True) -> _socket.socket:
         try:
@@ -106,6 +109,7 @@ class Port:
         """Give the port back."""
         if not self._given_back:
             self._given_back = True
+            self.engine.ports.discard(self._place)
             self.engine.close(self._reservation)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _socket
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._wire.entries import (
@@ -24,6 +25,7 @@ from .._wire.entries import (
     LegOpening,
     Sent,
     Side,
+    TlsStarted,
 )
 from .._wire.events import Data, Event, Fin, Rst
 from .._wire.pipeline import opposite
@@ -82,19 +84,26 @@ class ProxiedConnection(Faulted):
             self._waits.cancel()
         self._dial.stop()
 
-    def opened(self, before: bool) -> list[LegOpened]:
-        """The entries that say which legs are open."""
+    def opened(self, before: bool) -> Sequence[LegOpened | TlsStarted]:
+        """The entries that say which legs are open, and which of them are under TLS."""
         legs: list[Side] = [] if self.client.closed else ["client"]
         if self.server is not None and not self.server.closed:
             legs.append("server")
         return [self._entry_of_leg(LegOpened, leg, before) for leg in legs]
 
     def _connected(self, sock: _socket.socket) -> None:
-        self.server = Link(self.engine, sock, self)
-        self.server.resting = self._agenda.paused
-        self.server.broken = self._dial.was_reset
+        self._meet_server(Link(self.engine, sock, self))
+        self._begin()
+
+    def _meet_server(self, link: Link) -> None:
+        self.server = link
+        link.resting = self._agenda.paused
+        link.broken = self._dial.was_reset
         with self.book.lock:
             self.book.write(self._entry_of_leg(LegOpened, "server"))
+
+    def _begin(self) -> None:
+        """Both legs are there: faults and traffic begin."""
         self.connected = True
         self._open_faults()
         self._carried_out()
@@ -131,7 +140,8 @@ class ProxiedConnection(Faulted):
     def got_end(self, link: Link, how: How) -> None:
         if self.connected:
             now = time.monotonic()
-            self._feed(self._from(link), Fin(now) if how == "FIN" else Rst(now))
+            event = Fin(now, notify=self._says_goodbye(link)) if how == "FIN" else Rst(now)
+            self._feed(self._from(link), event)
             self._end_what_is_left()
         elif how == "RST":
             if self._waits is not None:
@@ -139,6 +149,11 @@ class ProxiedConnection(Faulted):
             self._give_up()
         if not self._agenda.idle:
             self.engine.post(self._end_what_is_left)  # this link may be closed only behind this
+
+    def _says_goodbye(self, link: Link) -> bool:
+        """Whether the other leg ends as cleanly. Who left that one without a goodbye has closed, and would answer it with RST."""
+        other = self._receiver(self._from(link))
+        return link.clean_end and (other is None or other.clean_end)
 
     def wrote(self, link: Link, data: bytes, chunk: Chunk) -> None:
         direction = opposite(self._from(link))
@@ -179,18 +194,16 @@ class ProxiedConnection(Faulted):
             return  # without a receiver: a fault has made something of being lifted before the upstream was connected
         if isinstance(event, Data):
             receiver.write(Chunk(event.data, event.at, faults))
-        elif isinstance(event, Fin):
-            self._end(direction, event, "FIN", event.whole, faults)
-        elif isinstance(event, Rst):
-            self._end(direction, event, "RST", event.whole, faults)
+        elif isinstance(event, (Fin, Rst)):
+            self._end(direction, event, faults)
 
-    def _end(
-        self, direction: Direction, event: Event, how: How, whole: bool, faults: tuple[str, ...]
-    ) -> None:
-        for way in (direction, opposite(direction)) if whole else (direction,):
+    def _end(self, direction: Direction, event: Fin | Rst, faults: tuple[str, ...]) -> None:
+        for way in (direction, opposite(direction)) if event.whole else (direction,):
             self._over[way] = event
-            if (receiver := self._receiver(way)) is not None:
-                receiver.end(how, faults)
+            if (receiver := self._receiver(way)) is not None and isinstance(event, Fin):
+                receiver.end("FIN", faults, event.notify)
+            elif receiver is not None:
+                receiver.end("RST", faults)
         self._carried_out()
 
     def _carried_out(self) -> None:
@@ -213,7 +226,7 @@ class ProxiedConnection(Faulted):
         ):
             alone = gone.our_end == "RST" and gone.peer_end is None and left.peer_end == "FIN"
             if alone and left.writable and not self._on_the_way(way):
-                left.end("FIN")
+                left.end("FIN", notify=left.clean_end)
 
     def _balance(self, direction: Direction) -> None:
         """Rest reading while too much waits; go on when half of it is gone, or when it is only to be dropped."""
@@ -254,7 +267,7 @@ class ProxiedConnection(Faulted):
         for link in self._links():
             if not link.closed:
                 link.drop()
-                link.reset() if reset else link.end("FIN")
+                link.reset() if reset else link.end("FIN", notify=False)
                 if not link.closed:
                     link.read(True)
 

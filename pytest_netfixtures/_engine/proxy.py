@@ -17,7 +17,7 @@ from .._wire.narrowing import check_fault
 from .._wire.pipeline import Armed, Fault
 from .._wire.seen import code_of
 from .endpoint import Endpoint, Undo
-from .faulted import Faulted
+from .faulted import ArmedBeneath, Faulted
 from .upstream import check_upstream
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Proxy(Endpoint):
         self._upstream = upstream
         self.paused = False
         self.armed: list[Armed] = []
+        self.beneath: list[Armed] = []
         self._history: list[Armed] = []
         self._unfired: list[str] = []
         self.armed = self._armed(self._rows(to_server, to_client))
@@ -94,9 +95,12 @@ class Proxy(Endpoint):
         with self.scope.book.lock:
             return sum(armed.fired for armed in self._history if armed.fault == fault)
 
-    def armed_so_far(self) -> dict[Direction, list[Fault]]:
-        """The faults of each direction since the last `forget()`, oldest first, those of blocks that ended included."""
-        history = list(self._history)
+    def armed_so_far(self, beneath_tls: bool = False) -> dict[Direction, list[Fault]]:
+        """The faults of each direction since the last `forget()`, oldest first, those of blocks that ended included.
+
+        `beneath_tls`: those of the cipher text instead.
+        """
+        history = [armed for armed in self._history if isinstance(armed, ArmedBeneath) == beneath_tls]
         return {way: [armed.fault for armed in history if armed.direction == way] for way in DIRECTIONS}
 
     def is_armed(self, fault: Fault) -> bool:
@@ -126,7 +130,7 @@ class Proxy(Endpoint):
         """Called on any thread."""
 
     def _never_fired(self) -> list[str]:
-        late = [self._described(armed) for armed in self.armed if _failed_to_fire(armed)]
+        late = [self._described(armed) for armed in self.armed + self.beneath if _failed_to_fire(armed)]
         names, self._unfired = self._unfired + late, []
         return names
 
@@ -134,13 +138,14 @@ class Proxy(Endpoint):
         given = {TO_SERVER: to_server, TO_CLIENT: to_client}
         return [(way, each) for way in DIRECTIONS for each in faults_of(way, given[way], self.transport)]
 
-    def _armed(self, rows: Row) -> list[Armed]:
+    def _armed(self, rows: Row, kind: type[Armed] = Armed) -> list[Armed]:
         new: list[Armed] = []
+        before = self.beneath if kind is ArmedBeneath else self.armed
         for direction, fault in rows:
             equal = [
-                a for a in self.armed + new if a.direction == direction and code_of(a.fault) == code_of(fault)
+                a for a in before + new if a.direction == direction and code_of(a.fault) == code_of(fault)
             ]
-            new.append(Armed(fault, direction, len(equal), by_test=self.scope.in_test))
+            new.append(kind(fault, direction, len(equal), by_test=self.scope.in_test))
         self._history += new
         return new
 
@@ -155,7 +160,8 @@ class Proxy(Endpoint):
 
     def lift(self, old: list[Armed]) -> None:
         """Take armed faults away, by identity."""
-        self.armed = [armed for armed in self.armed if not any(armed is each for each in old)]
+        self.armed = [armed for armed in self.armed if not _is_among(old, armed)]
+        self.beneath = [armed for armed in self.beneath if not _is_among(old, armed)]
         self._unfired += [self._described(armed) for armed in old if _failed_to_fire(armed)]
         for connection in self.faulted():
             for armed in old:
@@ -163,7 +169,7 @@ class Proxy(Endpoint):
 
     def has(self, armed: Armed) -> bool:
         """Whether it is armed now, by identity."""
-        return any(armed is each for each in self.armed)
+        return _is_among(self.armed, armed)
 
     def _replace(self, rows: Row) -> None:
         self.lift(list(self.armed))
@@ -176,15 +182,16 @@ class Proxy(Endpoint):
 
     def _forget(self) -> None:
         """The faults that a test has armed are gone, the others start afresh, and so does the record."""
-        self.lift([armed for armed in self.armed if armed.by_test])
+        self.lift([armed for armed in self.armed + self.beneath if armed.by_test])
         self._unfired.clear()
-        for armed in self.armed:
+        self._history = self.armed + self.beneath
+        for armed in self._history:
             armed.forget()
-        self._history = list(self.armed)
         super()._forget()
 
     def _described(self, armed: Armed) -> str:
-        return f"{code_of(armed.fault)} {armed.direction} of {self.name}"
+        place = " beneath TLS" if isinstance(armed, ArmedBeneath) else ""
+        return f"{code_of(armed.fault)} {armed.direction}{place} of {self.name}"
 
 
 class LiveFaults:
@@ -202,6 +209,10 @@ class LiveFaults:
     def __exit__(self, *exc: object) -> None:
         armed, self._armed = self._armed, []
         self._proxy.scope.engine.call(self._proxy.lift, armed)
+
+
+def _is_among(some: list[Armed], armed: Armed) -> bool:
+    return any(armed is each for each in some)
 
 
 def _failed_to_fire(armed: Armed) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from .._errors import WaitTimeout, is_for_the_user
 from .._wire.checks import check_seconds, check_text
 from .._wire.entries import Marked, Noted
+from .._wire.redaction import DEFAULT_REDACTIONS
 from .._wire.traffic import Traffic
 from .journal import Book
 from .loop import Engine
@@ -35,6 +36,8 @@ class Scope:
         self.wait = wait
         self.errors: list[BaseException] = []
         self.in_test = False
+        self.redactions = DEFAULT_REDACTIONS
+        """What is masked in messages."""
         engine.scopes.add(self)
         self._names: set[str] = set()
 

@@ -8,19 +8,27 @@ from __future__ import annotations
 import _socket
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from .._errors import ServerError, is_for_the_user
 from .._wire.checks import check_choice
 from .._wire.entries import TO_SERVER, Address, Delivered, How
 from .connection import ServerConnection
-from .endpoint import Live, TcpEndpoint
+from .endpoint import Live
 from .handlers import Handler, HandlerThread, check_function, join_all
-from .link import Chunk, Link
+from .link import Link
 from .owned import INBOX_BYTES, OwnConnection
+from .owner import Chunk
 from .place import Place
 from .ports import Port
 from .scope import Scope
+from .serving import ServingEndpoint
 from .sockets import tune
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .authority import Tls
 
 __tracebackhide__ = is_for_the_user
 
@@ -56,8 +64,12 @@ class _EchoConnection(OwnConnection):
         link.end("FIN")
 
 
-class TcpEcho(TcpEndpoint):
-    """A TCP server that sends back what it gets, after `prefix` when a connection opens."""
+class TcpEcho(ServingEndpoint):
+    """A TCP server that sends back what it gets, after `prefix` when a connection opens.
+
+    With `tls=` it does so over TLS: connect to `address` and shake hands, as
+    `lab.ca.client_context().wrap_socket(sock, server_hostname="localhost")` does.
+    """
 
     kind = "tcp_echo"
 
@@ -66,6 +78,7 @@ class TcpEcho(TcpEndpoint):
         scope: Scope,
         prefix: bytes = b"",
         *,
+        tls: Tls | ssl.SSLContext | bool | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         name: str | None = None,
@@ -73,7 +86,7 @@ class TcpEcho(TcpEndpoint):
         if not isinstance(prefix, bytes):
             raise TypeError(f"prefix is {prefix!r}; expected bytes, such as b'220 ready\\r\\n'")
         self.prefix = prefix
-        super().__init__(scope, host=host, port=port, name=name)
+        super().__init__(scope, tls=tls, host=host, port=port, name=name)
 
     def _connect(self, sock: _socket.socket, peer: Address, number: int) -> Live:
         tune(sock)
@@ -82,12 +95,16 @@ class TcpEcho(TcpEndpoint):
         return connection
 
 
-class TcpServer(TcpEndpoint):
+class TcpServer(ServingEndpoint):
     """A TCP server with a handler for each connection, with a list of handlers, or driven by the test.
 
     `handler` is a function of the connection, run in a thread; or a list of them, the n-th for the n-th connection, and
     `then` says what becomes of later ones: `"error"` (the test fails), `"refuse"` (nobody listens any more) or `"repeat"`
     (the list starts again); or None: the test takes connections with `accept()`.
+
+    With `tls=` (True, a `Tls`, or an `ssl.SSLContext` for servers) a connection is handed over when its TLS handshake is done;
+    connect to `address`, and shake hands as `lab.ca.client_context().wrap_socket(sock, server_hostname="localhost")` does.
+    A handshake that fails ends its connection, whose notes say why; it fails the test only with `strict`.
     """
 
     kind = "tcp_server"
@@ -99,6 +116,7 @@ class TcpServer(TcpEndpoint):
         *,
         then: str = "error",
         strict: bool = False,
+        tls: Tls | ssl.SSLContext | bool | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         name: str | None = None,
@@ -110,7 +128,7 @@ class TcpServer(TcpEndpoint):
         self._strict = strict
         self._threads: list[HandlerThread] = []
         self._accepted_by_test: deque[ServerConnection] = deque()
-        super().__init__(scope, host=host, port=port, name=name)
+        super().__init__(scope, tls=tls, host=host, port=port, name=name)
 
     @property
     def results(self) -> list[object]:
@@ -197,8 +215,7 @@ class TcpServer(TcpEndpoint):
 class _Handled(ServerConnection):
     """A connection that its server gives to a handler or to the test."""
 
-    def start(self) -> None:
-        super().start()
+    def ready(self) -> None:
         assert isinstance(self.server, TcpServer)
         self.server.serve(self)
 

@@ -6,14 +6,23 @@ Law: it accepts clients; which faults they meet is in `proxy.py`, what goes on i
 from __future__ import annotations
 
 import _socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from .._errors import is_for_the_user
 from .._wire.checks import check_choice, check_count, check_seconds
 from .._wire.entries import Address
 from .endpoint import Live, TcpEndpoint
+from .faulted import ArmedBeneath
 from .proxied import ProxiedConnection
 from .proxy import Faults, Proxy
 from .scope import Scope
+from .tls_legs import Legs
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .authority import Tls
 
 __tracebackhide__ = is_for_the_user
 
@@ -29,7 +38,15 @@ class TcpProxy(Proxy, TcpEndpoint):
     of the client is read and the upstream is not connected to before. `queue_bytes` bounds what waits in one direction;
     above it reading pauses.
 
-    Raises TypeError or ValueError for an upstream that is no address and for a fault that is none, or none of TCP.
+    `tls=` (True, a `Tls`, or an `ssl.SSLContext` for servers): the proxy ends the client's TLS, and faults, traffic and `when`
+    see plain text. Without it TLS is passed on as it is, as any bytes are. `upstream_tls` is the way to the upstream. None: TLS
+    when `tls=` is given and the upstream is a server or proxy of ours with TLS, otherwise plain; True: TLS to whatever it
+    is, and its certificate is not checked; False: plain; an `ssl.SSLContext` for clients: TLS as that says. The upstream is connected to
+    first, its handshake included, then the client's handshake is answered. `beneath_tls`, with `tls=`, has faults for the cipher text of the
+    client's leg, the handshake included: `{"to_server": faults, "to_client": faults}`; they count its bytes.
+
+    Raises TypeError or ValueError for an upstream that is no address and for a fault that is none, or none of TCP;
+    SetupError where TLS needs trustme and it is not installed.
     """
 
     kind = "tcp_proxy"
@@ -41,6 +58,9 @@ class TcpProxy(Proxy, TcpEndpoint):
         *,
         to_server: Faults = (),
         to_client: Faults = (),
+        tls: Tls | ssl.SSLContext | bool | None = None,
+        upstream_tls: ssl.SSLContext | bool | None = None,
+        beneath_tls: Mapping[str, Faults] | None = None,
         on_unreachable: str = "reset",
         accept_delay: float = 0.0,
         queue_bytes: int = 1 << 20,
@@ -49,7 +69,10 @@ class TcpProxy(Proxy, TcpEndpoint):
         name: str | None = None,
     ) -> None:
         self.scope = scope
+        self.legs = Legs(tls, upstream_tls, beneath_tls)
         self._take(upstream, to_server, to_client)
+        self.beneath = self._armed(self.legs.beneath, ArmedBeneath)
+        self._connection = _kind(self.legs)
         check_choice("on_unreachable", on_unreachable, ("reset", "close", "hang"))
         check_count("queue_bytes", queue_bytes, least=1)
         self.on_unreachable = on_unreachable
@@ -67,7 +90,27 @@ class TcpProxy(Proxy, TcpEndpoint):
         check_seconds("accept_delay", seconds)
         self._accept_delay = seconds
 
+    @property
+    def tls(self) -> Tls | ssl.SSLContext | None:
+        """What clients meet: the `tls` that was given, where it was one."""
+        return self.legs.tls
+
+    @property
+    def url(self) -> str:
+        """`tcp://host:port`, or with the scheme of the server of ours behind it: https where clients meet TLS, otherwise http."""
+        scheme, _, rest = super().url.partition(":")
+        return f"{self.legs.scheme(self.upstream, scheme)}:{rest}"
+
     # On the engine's thread.
 
     def _connect(self, sock: _socket.socket, peer: Address, number: int) -> Live:
-        return ProxiedConnection(self, sock, peer, number)
+        return self._connection(self, sock, peer, number)
+
+
+def _kind(legs: Legs) -> type[ProxiedConnection]:
+    """What its connections are; those without TLS know nothing of it."""
+    if not legs.any:
+        return ProxiedConnection
+    from .tls_proxied import SealedConnection
+
+    return SealedConnection

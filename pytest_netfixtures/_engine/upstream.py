@@ -151,6 +151,7 @@ class Dial:
     def _connect(self, sock: _socket.socket, address: Any) -> None:
         self._sock = sock
         tune(sock) if self._kind == _socket.SOCK_STREAM else make_roomy(sock)
+        self._engine.announce(address[1])
         with self._engine.journal.lock:
             code = sock.connect_ex(address)
             self._connecting(sock.getsockname()[:2], address[:2])

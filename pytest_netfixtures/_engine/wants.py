@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from .._errors import ConnectionEnded, WaitTimeout, is_for_the_user
 from .._wire.checks import check_count, check_seconds
-from .._wire.redaction import DEFAULT_REDACTIONS, masked
+from .._wire.redaction import masked
 from .._wire.text import hexdump_diff, preview
 from .owned import OwnConnection
 
@@ -151,7 +151,7 @@ class Wants(OwnConnection):
 
     def _differs(self, came: bytes, expected: bytes) -> str:
         end = f" ended ({self._link.peer_end})" if self._link.peer_end and len(came) < len(expected) else ""
-        lines = "\n".join(hexdump_diff(came, expected, masked(came, DEFAULT_REDACTIONS)))
+        lines = "\n".join(hexdump_diff(came, expected, masked(came, self._scope.redactions)))
         return (
             f"{self!r}{end and end + ' and'} got other bytes than expected: did the client send something else?"
             f" Left is what came, right what was expected:\n{lines}"
@@ -199,7 +199,7 @@ class Wants(OwnConnection):
         ended = f" and then {self._link.peer_end}" if self._link.peer_end else ""
         if not self._inbox:
             return f"nothing{ended}"
-        shown = _shown(masked(bytes(self._inbox[:_LOOKED_AT]), DEFAULT_REDACTIONS))
+        shown = _shown(masked(bytes(self._inbox[:_LOOKED_AT]), self._scope.redactions))
         return f"{len(self._inbox)} bytes, {shown}{ended}"
 
 

@@ -14,13 +14,18 @@ __all__ = [
     "COMMENT",
     "INBOUND",
     "OUTBOUND",
+    "SECRETS",
+    "SECRETS_AT",
     "SNAPLEN",
+    "TLS_KEY_LOG",
     "cut_text",
     "interface",
     "journal",
+    "kernel_packet",
     "option",
     "packet",
     "printable",
+    "secrets",
     "section",
     "statistics",
 ]
@@ -33,6 +38,11 @@ COMMENT = 1
 INBOUND = 1
 OUTBOUND = 2
 LONGEST_OPTION = 65535
+SECRETS = 10
+"""The type of a block of decryption secrets."""
+SECRETS_AT = 16
+"""Where its secrets begin."""
+TLS_KEY_LOG = 0x544C534B
 
 _HEAD = struct.Struct("<II")
 _PACKET = struct.Struct("<IIIIIII")
@@ -41,6 +51,7 @@ _OPTION = struct.Struct("<HH")
 _PAD = (b"", b"\0\0\0", b"\0\0", b"\0")
 _END = b"\0\0\0\0"
 _FLAGS = 2
+_DROPPED = 4
 
 
 def option(code: int, value: bytes) -> bytes:
@@ -72,17 +83,42 @@ def packet(number: int, stamp: int, frame: bytes, direction: int, comments: tupl
     return b"".join((head, frame, tail, _TOTAL.pack(total)))
 
 
+def kernel_packet(
+    number: int, stamp: int, frame: bytes, size: int, comments: tuple[str, ...] = (), lost: int = 0
+) -> bytes:
+    """A packet that the kernel saw, `size` bytes long on the wire, of unknown direction, and before it `lost` others.
+
+    Its checksums are left to a device that loopback does not have, which bit 9 of its flags says.
+    """
+    texts = b"".join(_text(COMMENT, each) for each in comments)
+    told = option(_DROPPED, struct.pack("<Q", lost)) if lost else b""
+    tail = b"".join((_PAD[len(frame) & 3], texts, _NOT_SUMMED, told, _END))
+    total = 32 + len(frame) + len(tail)
+    head = _PACKET.pack(6, total, number, stamp >> 32, stamp & 0xFFFFFFFF, len(frame), size)
+    return b"".join((head, frame, tail, _TOTAL.pack(total)))
+
+
 def statistics(number: int, stamp: int, received: int, dropped: int) -> bytes:
     """The statistics of interface `number`: packets it saw, and how many of them are not in the file."""
     fixed = struct.pack("<III", number, stamp >> 32, stamp & 0xFFFFFFFF)
     return _block(5, fixed, option(4, struct.pack("<Q", received)) + option(5, struct.pack("<Q", dropped)))
 
 
+def secrets(data: bytes) -> bytes:
+    """Decryption secrets: `data` is the text of a TLS key log. They hold for the packets that follow in the file."""
+    return _block(SECRETS, struct.pack("<II", TLS_KEY_LOG, len(data)) + data + _PAD[len(data) & 3], b"")
+
+
 def journal(stamp: int, fields: Mapping[str, str]) -> bytes:
-    """A row in the packet list: a systemd journal entry. `stamp` in ns is rounded up to the format's microseconds."""
-    lines = [f"__REALTIME_TIMESTAMP={-(-stamp // 1000)}"]
-    lines += [f"{name}={printable(value)}" for name, value in fields.items()]
-    text = ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
+    """A row in the packet list: a systemd journal entry. `stamp` in ns is rounded up to the format's microseconds.
+
+    A value over 65,535 bytes is cut: editcap refuses a file with a row of more than 256 KiB.
+    """
+    lines = [f"__REALTIME_TIMESTAMP={-(-stamp // 1000)}".encode()]
+    for name, value in fields.items():
+        text = cut_text(printable(value[: LONGEST_OPTION + 1]), LONGEST_OPTION)
+        lines.append(f"{name}=".encode() + text)
+    text = b"\n".join(lines) + b"\n"
     return _block(9, text + _PAD[len(text) & 3], b"")
 
 
@@ -111,4 +147,5 @@ def _block(kind: int, fixed: bytes, options: bytes) -> bytes:
     return _HEAD.pack(kind, total) + body + _TOTAL.pack(total)
 
 
+_NOT_SUMMED = option(_FLAGS, struct.pack("<I", 1 << 9))
 _TAILS = {way: option(_FLAGS, struct.pack("<I", way)) + _END for way in (INBOUND, OUTBOUND)}

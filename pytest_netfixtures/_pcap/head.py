@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pytest_netfixtures._pcap.blocks import cut_text, printable
 
-__all__ = ["OUTCOME_AT", "comment_text", "outcome_text"]
+__all__ = ["NO_KEYS", "OUTCOME_AT", "comment_text", "outcome_text", "wants_no_keys"]
 
 SIZE = 1024
 OTHERS = 512
@@ -18,6 +18,13 @@ OUTCOME = 32
 _LABEL = b"outcome: "
 OUTCOME_AT = 28 + len(_LABEL)
 """The offset in the file: block header, fixed part and option header of the section take 28 bytes."""
+NO_KEYS = {"keys": "of TLS are left out (--net-capture-no-secrets)"}
+"""A line of the comment, where keys were not wanted."""
+
+
+def wants_no_keys(section: bytes) -> bool:
+    """Whether a section header says that keys are left out; no other line of its comment can say so."""
+    return "\nkeys: {keys}\n".format(**NO_KEYS).encode() in section[:SIZE]
 
 
 def outcome_text(outcome: str) -> bytes:

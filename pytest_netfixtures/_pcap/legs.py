@@ -85,6 +85,11 @@ class Legs:
         """The number of connections with packets in the file."""
         return len({connection for (connection, _), leg in self._legs.items() if leg.stream is not None})
 
+    def unsaid(self) -> list[str]:
+        """Names of shown legs that no packet has carried yet."""
+        shown = (leg for leg in self._legs.values() if leg.stream is not None)
+        return [text for leg in shown for text in leg.introduction]
+
     def number(self, leg: Leg) -> None:
         """Gives the leg, whose first packet is being written, the number that tshark will give its stream."""
         key = frozenset((leg.client, leg.server))

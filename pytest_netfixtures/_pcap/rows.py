@@ -17,9 +17,12 @@ from pytest_netfixtures._wire.entries import (
     Marked,
     Noted,
     Sealed,
+    Secret,
     TlsFailed,
     TlsOpened,
+    TlsStarted,
 )
+from pytest_netfixtures._wire.text import plain
 
 __all__ = [
     "PHASES",
@@ -27,14 +30,18 @@ __all__ = [
     "fault",
     "fired",
     "late",
+    "late_keys",
     "left_out",
     "leg",
     "limit",
     "logged",
+    "lost",
     "marked",
     "noted",
     "tls_failed",
     "tls_opened",
+    "tls_unseen",
+    "who",
 ]
 
 PHASES = ("setup", "call", "teardown")
@@ -42,10 +49,14 @@ NOTICEABLE = 0.001
 """Seconds: less than this after its time is on time."""
 
 
+def who(entry: LegOpening | LegOpened) -> str:
+    """What rows call a connection; in one line, whatever its endpoint's name is."""
+    return f"'{plain(entry.endpoint)}' connection {entry.number}"
+
+
 def leg(entry: LegOpening | LegOpened) -> str:
     """Which leg of which connection lies between two addresses; whoever reads the file finds the legs by it."""
-    number = f"'{entry.endpoint}' connection {entry.number}"
-    return f"LEG {number}, {entry.leg} leg, {readable(entry.client)} > {readable(entry.server)}"
+    return f"LEG {who(entry)}, {entry.leg} leg, {readable(entry.client)} > {readable(entry.server)}"
 
 
 def fired(entry: Fired, who: str) -> str:
@@ -76,13 +87,28 @@ def logged(entry: Logged) -> str:
 
 def tls_opened(entry: TlsOpened, who: str) -> str:
     """A handshake is done."""
-    agreed = ", ".join(filter(None, (entry.version, entry.cipher, entry.alpn, entry.server_name)))
+    more = (
+        f"ALPN {entry.alpn}" if entry.alpn else "",
+        f"SNI {entry.server_name}" if entry.server_name else "",
+    )
+    agreed = ", ".join(filter(None, (entry.version, entry.cipher, *more)))
     return f"TLS {who}, {entry.leg} leg: {agreed}"
+
+
+def tls_unseen(entry: TlsStarted, who: str) -> str:
+    """Decrypting needs the handshake, and every record since."""
+    what = "its handshake was before this test, so that what it says cannot be decrypted"
+    return f"TLS {who}, {entry.leg} leg: {what} (connections opened by the test itself can)"
 
 
 def tls_failed(entry: TlsFailed, who: str) -> str:
     """A handshake failed."""
     return f"TLS {who}, {entry.leg} leg failed: {entry.reason}"
+
+
+def late_keys(entry: Secret, who: str, lines: int) -> str:
+    """Keys that found no room before the packets that need them."""
+    return f"TLS {who}, {entry.leg} leg: {lines} lines of keys have no room in their slot, and stand here until the end"
 
 
 def fault(text: str) -> str:
@@ -103,6 +129,11 @@ def limit(size: int) -> str:
     return (
         f"LIMIT capture limit of {size} bytes reached: no more packets, only rows (--net-capture-max-bytes)"
     )
+
+
+def lost(packets: int) -> str:
+    """The kernel had no room for packets."""
+    return f"LOST {packets} packets: the kernel's buffer was full, and some of them may belong here"
 
 
 def left_out(packets: int, size: int, rows: int) -> str:

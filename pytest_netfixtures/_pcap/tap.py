@@ -51,6 +51,13 @@ class Tap(Writer):
     def stream_of(self, connection: int, leg: Side) -> int | None:
         return self._legs.stream_of(connection, leg)
 
+    def finish(self, outcome: str, keys: str = "") -> None:
+        """As every writer's; names that no packet has carried become rows before."""
+        if not self._finished:
+            for text in self._legs.unsaid():
+                self._book.row(self._book.start, text)
+        super().finish(outcome, keys)
+
     def _sent(self, entry: Sent, data: bytes | None) -> None:
         side: Side = "client" if entry.direction == "to_server" else "server"
         leg = self._plain((entry.connection, side))

@@ -7,14 +7,19 @@ packets come from is the business of who inherits.
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_netfixtures._pcap import rows
+from pytest_netfixtures._pcap import keylines, rows
 from pytest_netfixtures._pcap.book import INFO, NOTICE, WARNING, Book, now
-from pytest_netfixtures._pcap.head import comment_text
+from pytest_netfixtures._pcap.head import NO_KEYS, comment_text
+from pytest_netfixtures._pcap.keyfile import keys_path
+from pytest_netfixtures._pcap.merge import merge_keys
 from pytest_netfixtures._pcap.places import readable
+from pytest_netfixtures._pcap.secrets import Slots
 from pytest_netfixtures._wire.entries import (
     Delivered,
     Entry,
@@ -48,6 +53,7 @@ class Writer:
 
     backend = ""
     """Which one it is, and what a reader should know of it; in the section's comment."""
+    book_type: type[Book] = Book
 
     def __init__(
         self,
@@ -63,11 +69,15 @@ class Writer:
         """How often a fault fired."""
         self.resets = 0
         """Packets with RST in the file, refused connections included."""
-        self._secrets = secrets
-        self._book = Book(path, comment_text(node_id, self.backend, comment), max_bytes, wall)
+        self.keys_error: str | None = None
+        """Why keys that belong into the file are not in it: what happened, what was expected, what to do."""
+        said = comment if secrets else {**NO_KEYS, **comment}
+        self._book = self.book_type(path, comment_text(node_id, self.backend, said), max_bytes, wall)
+        self._slots = Slots(self._book) if secrets else None
         self._who: dict[int, str] = {}
         self._upstream: dict[tuple[int, Side], str] = {}
-        self._finished = False
+        self._unseen: set[tuple[int, Side]] = set()
+        self._finished = self._gone = False
         self._take: dict[type, Callable[[Any, bytes | None], None]] = {
             Sent: self._sent,
             Delivered: self._delivered,
@@ -97,6 +107,11 @@ class Writer:
         return self._book.file.error
 
     @property
+    def made(self) -> bool:
+        """Whether what lies at `path` is, or was, of our making."""
+        return self._book.file.made and not self._gone
+
+    @property
     def packets(self) -> int:
         """Packets in the file; rows are not counted."""
         return self._book.packets
@@ -120,11 +135,27 @@ class Writer:
         except Exception as problem:  # a capture must never break the traffic that it shows
             self._book.file.stop(problem)
 
-    def finish(self, outcome: str) -> None:
-        """Writes what was left out, the outcome in place of RUNNING, and closes. Again: nothing happens."""
+    def whole(self) -> contextlib.AbstractContextManager[Any]:
+        """As long as it is held, the file ends with a whole block."""
+        return contextlib.nullcontext()
+
+    def say(self, at: float, text: str) -> None:
+        """Writes a row."""
+        if not self._finished:
+            self._book.begin()
+            self._book.row(at, text, WARNING)
+
+    def finish(self, outcome: str, keys: str = "") -> None:
+        """Writes what was left out, the outcome in place of RUNNING, puts keys before the packets, and closes.
+
+        `keys` is the key log of others; with `secrets=False` nothing of it is written. Again: nothing happens.
+        """
         if not self._finished:
             self._finished = True
-            self._book.finish(outcome)
+            self._book.conclude(outcome)
+            self._gone = not self._book.file.is_there
+            self._put_keys(keylines.lines_of(keys))
+            self._book.file.close()
 
     def discard(self) -> None:
         """Closes and deletes the file."""
@@ -159,10 +190,35 @@ class Writer:
     # Keys.
 
     def _tls_started(self, entry: TlsStarted, data: bytes | None) -> None:
-        """No row."""
+        key = (entry.connection, entry.leg)
+        if entry.unseen:
+            self._unseen.add(key)
+            self._book.row(entry.at, rows.tls_unseen(entry, self._name(entry.connection)), NOTICE)
+        elif self._slots is not None:
+            self._slots.reserve(key, entry.at)
 
     def _secret(self, entry: Secret, data: bytes | None) -> None:
-        """No row."""
+        key = (entry.connection, entry.leg)
+        if self._slots is None or key in self._unseen:
+            return
+        late = self._slots.fill(key, entry.lines)
+        if late:
+            self._book.row(entry.at, rows.late_keys(entry, self._name(entry.connection), late), NOTICE)
+
+    def _put_keys(self, lines: list[str]) -> None:
+        """The keys of others, and ours that came too late, go before the packets, while the lock is still held."""
+        if self._slots is None or self._gone or not (lines or self._slots.late):
+            return
+        try:
+            fitting = keylines.fitting(lines, self._book.room)
+            merge_keys(self.path, keylines.as_text(fitting))
+        except (OSError, ValueError) as problem:
+            self.keys_error = _unmerged(self.path, str(problem))
+        else:
+            if len(fitting) < len(lines):
+                self.keys_error = _unmerged(
+                    self.path, f"it has no room for {len(lines) - len(fitting)} of them"
+                )
 
     # Rows.
 
@@ -191,8 +247,16 @@ class Writer:
         self._book.row(entry.at, rows.tls_failed(entry, self._name(entry.connection)), WARNING)
 
     def _meet(self, entry: LegOpening | LegOpened) -> None:
-        self._who[entry.connection] = f"'{entry.endpoint}' connection {entry.number}"
+        self._who[entry.connection] = rows.who(entry)
         self._upstream[entry.connection, entry.leg] = readable(entry.server)
 
     def _name(self, connection: int) -> str:
         return self._who.get(connection, f"connection #{connection}")
+
+
+def _unmerged(path: Path, reason: str) -> str:
+    return (
+        f"TLS keys could not be put into the capture {path}: {reason}. Expected to write a file beside it, within "
+        "--net-capture-max-bytes. The capture is whole; what programs of the test wrote into net_capture.keylog_path "
+        f"stays there: wireshark -o {shlex.quote(f'tls.keylog_file:{keys_path(path)}')}"
+    )

@@ -97,12 +97,26 @@ class _Cut(Narrowable):
 
 
 @dataclass(frozen=True, repr=False)
-class Truncate(_Cut):
+class _CleanCut(_Cut):
+    """A cut with FIN, which under TLS may say goodbye before."""
+
+    notify: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag("notify", self.notify)
+
+
+@dataclass(frozen=True, repr=False)
+class Truncate(_CleanCut):
     """n bytes, then a clean end (FIN). The connection is over: both legs end, later bytes are drained and dropped.
 
     `after=n` acts as soon as n bytes have been delivered (default 0: when the connection opens, before any request).
     `at=n` acts when the byte with offset n arrives, which is not delivered. What the peer still sends is read and
     dropped, so that the FIN never turns into an RST.
+
+    Under TLS the FIN comes without a close_notify, as when a line is cut: an end that the receiver must not take for the end
+    of the data (RFC 8446, section 6.1). `notify=True` sends the close_notify before it, on both legs.
 
     Added: with `after=0` it ends open connections at once; what is still on its way then is not delivered.
 
@@ -116,12 +130,12 @@ class Truncate(_Cut):
     """
 
     def _end(self, at: float) -> Event:
-        return Fin(at, whole=True)
+        return Fin(at, whole=True, notify=self.notify)
 
 
 @dataclass(frozen=True, repr=False)
-class HalfClose(_Cut):
-    """n bytes, then FIN in this direction alone; the other one goes on. `after` and `at` as for `Truncate`.
+class HalfClose(_CleanCut):
+    """n bytes, then FIN in this direction alone; the other one goes on. `after`, `at` and `notify` as for `Truncate`.
 
     Added: as for `Truncate`, in this direction.
 
@@ -135,7 +149,7 @@ class HalfClose(_Cut):
     """
 
     def _end(self, at: float) -> Event:
-        return Fin(at)
+        return Fin(at, notify=self.notify)
 
 
 @dataclass(frozen=True, repr=False)

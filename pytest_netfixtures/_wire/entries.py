@@ -137,6 +137,8 @@ class Fired:
     """In words: "RST after byte 3", "held from byte 0", "late by 0.2 s"."""
     offset: int
     """The first byte (datagram number) of `.sent` as this fault counts that was touched: where the cut is."""
+    beneath_tls: bool = False
+    """The fault is one of the cipher text, and counts that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,10 @@ class TlsStarted:
     at: float
     connection: int
     leg: Side
+    before: int = 0
+    """So many bytes at the end of what was `Sent` by the peer are cipher text too: they came before we went under TLS."""
+    unseen: bool = False
+    """True when cipher text went over it before this test began, so that nobody can decrypt what follows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from re import Pattern
 from typing import Any, Literal
 
 from .entries import Direction, Fired
+from .hello import is_client_hello, server_name
 from .recorder import Story
 from .redaction import masked
-from .rows import Row, behind_our_proxy, rows
+from .rows import Piece, Row, behind_our_proxy, rows
 from .text import clip, plain, preview, preview_end
 from .traffic import Connection, Flow, Traffic, address_text
 
@@ -29,7 +30,7 @@ COLUMNS = 100
 NAME_COLUMNS = 20
 PREVIEW_COLUMNS = 24
 REASON_COLUMNS = 120
-"""Lines that give a reason may be longer: one that is cut in the middle helps nobody."""
+"""So much of a reason is shown, whatever stands before it: one that is cut in the middle helps nobody."""
 
 Report = Literal["full", "sizes"]
 
@@ -169,8 +170,12 @@ class _Drawing:
         if row.fired is not None and c is not None:
             return self._fault(row.fired, c, margin)
         if c is None or not row.legs:
-            return [margin + clip(self._where(c) + plain(row.text), REASON_COLUMNS - len(margin))]
+            return [margin + clip(self._where(c) + self._safe(row.text), REASON_COLUMNS)]
         return [self._wire(row, c, margin + self._route(row, c))]
+
+    def _safe(self, text: str) -> str:
+        """Of a log line or a note, which may tell of bytes."""
+        return plain(masked(text.encode("utf-8", "replace"), self.redact).decode("utf-8", "replace"))
 
     def _where(self, c: Connection | None) -> str:
         return f"{_name(c.endpoint)}: " if c is not None and len(self.endpoints) > 1 else ""
@@ -186,13 +191,13 @@ class _Drawing:
     def _wire(self, row: Row, c: Connection, line: str) -> str:
         if row.piece is None:
             text = f"{row.text:>6}" if row.text in ("FIN", "RST") else plain(row.text)
-            return f"{line}  {clip(text, max(REASON_COLUMNS - len(line) - 2, 2 * NAME_COLUMNS))}"
+            return f"{line}  {clip(text, REASON_COLUMNS)}"
         line = f"{line}  {row.piece.size:>4} B"
         if self.report == "sizes":
             return line
         data = row.piece.cut_from(self._record(c, row.piece.way, row.piece.kind))
         room = max(min(PREVIEW_COLUMNS, COLUMNS - len(line) - 4), 12)
-        return f'{line}  "{_preview(data, row.piece.size, room)}"'
+        return f'{line}  "{_preview(data, row.piece.size, room)}"{_hello(row.piece, data)}'
 
     def _fault(self, fired: Fired, c: Connection, margin: str) -> list[str]:
         effect = plain(fired.effect)
@@ -261,8 +266,8 @@ class _Drawing:
 
 
 def _cuts(fired: Fired) -> bool:
-    """Whether a fault did more than to make bytes late."""
-    return " late" not in f" {fired.effect}"
+    """Whether a fault did more than to make bytes late; one beneath TLS has its place in what is not shown."""
+    return " late" not in f" {fired.effect}" and not fired.beneath_tls
 
 
 def _numbered_apart(story: Iterable[Fired]) -> set[Fired]:
@@ -285,6 +290,15 @@ def _parted(flow: Flow) -> bool:
     sent, delivered = bytes(flow.sent), bytes(flow.delivered)
     common = min(len(sent), len(delivered))
     return flow.delivered_bytes <= flow.sent_bytes and sent[:common] == delivered[:common]
+
+
+def _hello(piece: Piece, data: bytes) -> str:
+    """Says that a client speaks TLS where nobody ends it: what follows is cipher text, or no answer that it knows."""
+    first = piece.offset == 0 and piece.way == "to_server" and not piece.connection.flow(piece.way).datagrams
+    if not (first and is_client_hello(data)):
+        return ""
+    name = server_name(data)
+    return f"  TLS ClientHello{f' for {clip(plain(name), NAME_COLUMNS)}' if name else ''}"
 
 
 def _name(text: str) -> str:

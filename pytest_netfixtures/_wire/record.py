@@ -25,12 +25,13 @@ _BYTES = (bytes, bytearray, memoryview)
 
 
 class Budget:
-    """How many bytes all records of one test may still keep."""
+    """How many bytes, and times of events, all records of one test may still keep."""
 
-    __slots__ = ("left",)
+    __slots__ = ("events", "left")
 
-    def __init__(self, left: int) -> None:
+    def __init__(self, left: int, events: int = 1 << 62) -> None:
         self.left = left
+        self.events = events
 
 
 class Record:
@@ -74,13 +75,20 @@ class Record:
         self.position += 1 if self.datagrams else size
         if not self.cut:
             self._keep(size, data)
-        if len(self.at) < MAX_EVENTS:
+        if len(self.at) < MAX_EVENTS and self.budget.events > 0:
+            self.budget.events -= 1
             self.at.append(at)
             self.ends.append(self.size)
 
+    def stop(self) -> None:
+        """More may have come than was recorded: the record is cut where it ends."""
+        self.last = None
+        self.cut = True
+
     def _keep(self, size: int, data: bytes | None) -> None:
         room = min(self.room, self.budget.left)
-        if data is None or size > room or len(self.parts) >= MAX_EVENTS:
+        full = self.datagrams and (len(self.parts) >= MAX_EVENTS or self.budget.events <= 0)
+        if data is None or size > room or full:
             self.cut = True
             data = b"" if data is None or self.datagrams else data[:room]
             size = len(data)
@@ -90,6 +98,20 @@ class Record:
             self.kept += data
         self.room -= size
         self.budget.left -= size
+
+    def without_last(self, size: int) -> Record:
+        """A stream's record as if its last `size` bytes had never come; what was read from this one stays as it was."""
+        other = Record(self.room, self.budget)
+        other.size = other.position = self.size - size
+        other.kept, other.cut = self.kept[: other.size], self.cut
+        freed = len(self.kept) - len(other.kept)
+        other.room += freed
+        self.budget.left += freed
+        before = [end for end in self.ends if end < other.size]
+        events = min(len(before) + (other.size > 0), len(self.ends))
+        other.ends = array("Q", [*before, other.size][:events])
+        other.at = self.at[:events]
+        return other
 
     def kept_bytes(self) -> int:
         """How many bytes of the budget are in use here."""
@@ -132,6 +154,11 @@ class Extent:
         kind = CutDatagrams if self.cut else Datagrams
         return kind(self._record.parts[: self.kept])
 
+    @property
+    def last_at(self) -> float | None:
+        """The time of the last event that was kept; None where there is none."""
+        return self._record.at[self.events - 1] if self.events else None
+
     def steps(self) -> Iterator[tuple[float, int, int]]:
         """Time, position and size of each event that was kept."""
         start = 0
@@ -158,7 +185,8 @@ def _incomplete(claim: str, kept: int, unit: str) -> NoReturn:
     raise CaptureIncomplete(
         f"this record was cut after {kept} {unit}, so {claim} cannot be told. "
         f"Expected a whole record. Compare a part of it (a slice of the first {kept} {unit}), look at the counts "
-        "(`.sent_bytes`, `.delivered_bytes`), or record more (`record_bytes=`)."
+        "(`.sent_bytes`, `.delivered_bytes`), or record more (`record_bytes=`); "
+        "where it was read from a capture file, `traffic.incomplete` says what the file has lost."
     )
 
 

@@ -7,9 +7,8 @@ passed over. Memory is bounded in bytes and in events.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -27,8 +26,6 @@ from .entries import (
     Logged,
     Marked,
     Noted,
-    Sealed,
-    Secret,
     Sent,
     Side,
     TlsFailed,
@@ -36,82 +33,12 @@ from .entries import (
     TlsStarted,
 )
 from .record import Budget, Record
+from .story import Story, Teller
 from .traffic import Connection, Flow, TlsSession, Traffic
 
 __all__ = ["Recorder", "Story"]
 
-STORY_OPENING = 5_000
-STORY_CLOSING = 5_000
-STORY_FAULTS = 1_000
 MAX_NOTES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """Entries in order; in the middle of a long one only the faults are kept.
-
-    `left_out` entries are missing between `opening` and `closing`; `gaps` says how many before each fault and, last,
-    before `closing`. `offset` in these entries is the place in the record.
-    """
-
-    opening: tuple[Entry, ...] = ()
-    faults: tuple[Fired, ...] = ()
-    closing: tuple[Entry, ...] = ()
-    left_out: int = 0
-    gaps: tuple[int, ...] = (0,)
-
-    def __iter__(self) -> Iterator[Entry]:
-        yield from self.opening
-        yield from self.faults
-        yield from self.closing
-
-    def __len__(self) -> int:
-        return len(self.opening) + len(self.faults) + len(self.closing)
-
-
-class _Teller:
-    """Collects a story."""
-
-    def __init__(self) -> None:
-        self.opening: list[Entry] = []
-        self.closing: deque[Entry] = deque(maxlen=STORY_CLOSING)
-        self.fired: list[tuple[int, Fired]] = []
-        self.later = 0
-
-    def add(self, entry: Entry) -> None:
-        if not self.later and len(self.opening) < STORY_OPENING:
-            self.opening.append(entry)
-            return
-        if type(entry) is Fired and len(self.fired) < STORY_FAULTS:
-            self.fired.append((self.later, entry))
-        self.closing.append(entry)
-        self.later += 1
-
-    def leave_out(self, gone: Container[int]) -> None:
-        """Forget the entries of these connections."""
-        length = len(self.closing)
-        self.opening = [entry for entry in self.opening if _connection(entry) not in gone]
-        self.closing = deque((e for e in self.closing if _connection(e) not in gone), STORY_CLOSING)
-        self.fired = [(number, entry) for number, entry in self.fired if entry.connection not in gone]
-        self.later -= length - len(self.closing)
-
-    def story(self) -> Story:
-        missing = self.later - len(self.closing)
-        kept = [(number, entry) for number, entry in self.fired if number < missing]
-        left_out = missing - len(kept)
-        gaps = _gaps([number for number, _ in kept], left_out)
-        faults = tuple(entry for _, entry in kept)
-        return Story(tuple(self.opening), faults, tuple(self.closing), left_out, gaps)
-
-
-def _gaps(numbers: list[int], left_out: int) -> tuple[int, ...]:
-    """How many entries are missing before each of these and behind the last; never more than are missing in all."""
-    gaps: list[int] = []
-    before = -1
-    for number in numbers:
-        gaps.append(min(max(number - before - 1, 0), left_out - sum(gaps)))
-        before = number
-    return (*gaps, left_out - sum(gaps))
 
 
 class _Log:
@@ -123,6 +50,7 @@ class _Log:
         self.before = isinstance(opened, LegOpened) and opened.before
         self.server: LegOpened | LegOpening | None = None
         self.tls: TlsSession | None = None
+        self.handshakes: set[Side] = set()
         self.ends: dict[tuple[Side, str], How] = {}
         self.forget(record)
 
@@ -158,6 +86,7 @@ class _Log:
             upstream=server.server if server else None,
             upstream_peer=server.client if server else None,
             tls=self.tls,
+            handshakes=tuple(sorted(self.handshakes)),
         )
 
     def _flow(self, way: Direction, end: How | None) -> Flow:
@@ -194,7 +123,7 @@ class Recorder:
             Logged: self._marked,
             TlsOpened: self._tls_opened,
             TlsFailed: self._tls_failed,
-            **dict.fromkeys((TlsStarted, Sealed, Secret), _for_captures),
+            TlsStarted: self._tls_started,
         }
         self._start_afresh()
 
@@ -204,11 +133,12 @@ class Recorder:
         self._connections: dict[str | None, dict[int, Connection]] = {None: {}}
         self._snapshots: dict[str | None, Traffic] = {}
         self._budget = Budget(self._total_bytes)
-        self._teller = _Teller()
+        self._teller = Teller()
 
     def add(self, entry: Entry, data: bytes | None) -> None:
         """Keep an entry, and beside it the bytes of `Sent` and `Delivered`."""
-        self._takers[type(entry)](entry, data)
+        if (take := self._takers.get(type(entry))) is not None:  # cipher text and keys are for captures
+            take(entry, data)
 
     def traffic(self, endpoint: str | None = None) -> Traffic:
         """A snapshot of all connections, or of those of one endpoint; the same object while nothing is new."""
@@ -307,25 +237,29 @@ class Recorder:
         elif log := self._touch(entry.connection, entry):
             _note(log, entry.text)
 
+    def _tls_started(self, entry: TlsStarted, data: bytes | None) -> None:
+        """What the client had sent of its handshake before we asked for one is no plain text."""
+        log = self._logs.get(entry.connection)
+        if log is not None and entry.before:
+            log.sent["to_server"] = log.sent["to_server"].without_last(entry.before)
+            self._teller.take_back(entry.connection, entry.before)
+        if not entry.unseen and (log := self._touch(entry.connection, entry)):
+            log.handshakes.add(entry.leg)
+
     def _tls_opened(self, entry: TlsOpened, data: bytes | None) -> None:
         log = self._touch(entry.connection, entry)
+        if log is not None:
+            log.handshakes.discard(entry.leg)
         if log is not None and entry.leg == "client":
             log.tls = TlsSession(entry.version, entry.cipher, entry.alpn, entry.server_name)
 
     def _tls_failed(self, entry: TlsFailed, data: bytes | None) -> None:
         if log := self._touch(entry.connection, entry):
+            log.handshakes.discard(entry.leg)
             _note(log, f"TLS with the {entry.leg} failed: {entry.reason}")
 
     def _marked(self, entry: Marked | Logged, data: bytes | None) -> None:
         self._teller.add(entry)
-
-
-def _for_captures(entry: Entry, data: bytes | None) -> None:
-    """Cipher text and keys are no story."""
-
-
-def _connection(entry: Entry) -> int | None:
-    return None if isinstance(entry, (Marked, Logged)) else entry.connection
 
 
 def _note(log: _Log, text: str) -> None:

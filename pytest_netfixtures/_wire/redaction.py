@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from re import Match, Pattern
 
-__all__ = ["DEFAULT_REDACTIONS", "masked"]
+__all__ = ["DEFAULT_REDACTIONS", "masked", "with_defaults"]
 
 _RESP_END = rb"(?=\r\n[*$+:-]|\r?\n?\Z)"
 """Where a RESP argument ends: before the next line of protocol, or where the record does."""
@@ -33,6 +33,25 @@ DEFAULT_REDACTIONS: tuple[Pattern[bytes], ...] = (
     ),
 )
 """HTTP Authorization and cookies, RESP AUTH (also inline and in HELLO), PostgreSQL's PasswordMessage."""
+
+
+def with_defaults(given: Iterable[str]) -> tuple[Pattern[bytes], ...]:
+    """The default patterns and these regular expressions, as a user writes them.
+
+    Raises: TypeError for a single text or anything else that is no row of texts; ValueError for a bad expression.
+    """
+    if isinstance(given, (str, bytes)) or not all(isinstance(text, str) for text in given):
+        raise TypeError(
+            f"redact is {given!r}; expected a row of regular expressions, such as ['token=[a-z]+']"
+        )
+    return (*DEFAULT_REDACTIONS, *map(_compiled, given))
+
+
+def _compiled(text: str) -> Pattern[bytes]:
+    try:
+        return re.compile(text.encode())
+    except re.error as error:
+        raise ValueError(f"redact has {text!r} ({error}); expected regular expressions; correct it") from None
 
 
 def masked(data: bytes, patterns: Iterable[Pattern[bytes]]) -> bytes:

@@ -28,6 +28,7 @@ from .entries import (
     Side,
     TlsFailed,
     TlsOpened,
+    TlsStarted,
 )
 from .recorder import Story
 from .traffic import Connection, Traffic, address_text
@@ -119,6 +120,7 @@ class _Rows:
             Sent: self._sent,
             Delivered: self._delivered,
             LegEnded: self._ended,
+            TlsStarted: self._tls_started,
             TlsOpened: self._tls_opened,
             TlsFailed: self._tls_failed,
         }
@@ -159,11 +161,23 @@ class _Rows:
         self.rows.append(Row(entry.at, c, row.legs, text=f"*** {how}: {entry.reason}", important=True))
         row.told = entry.at - row.at >= SOON
 
+    def _tls_started(self, entry: TlsStarted, c: Connection) -> None:
+        """Told where the handshake neither succeeds nor fails: that is where both sides stood."""
+        text = "TLS: a handshake that was never done"
+        self._wait(("tls", c.id, entry.leg), Row(entry.at, c, (entry.leg,), text=text, important=True))
+
+    def _handshake_over(self, entry: TlsOpened | TlsFailed, c: Connection) -> None:
+        row = self._waiting.pop(("tls", c.id, entry.leg), None)
+        if row is not None:
+            row.told = False
+
     def _tls_opened(self, entry: TlsOpened, c: Connection) -> None:
+        self._handshake_over(entry, c)
         agreed = ", ".join(filter(None, (entry.version, entry.cipher, entry.alpn, entry.server_name)))
         self.rows.append(Row(entry.at, c, (entry.leg,), text=f"TLS: {agreed}"))
 
     def _tls_failed(self, entry: TlsFailed, c: Connection) -> None:
+        self._handshake_over(entry, c)
         text = f"*** TLS failed: {entry.reason}"
         self.rows.append(Row(entry.at, c, (entry.leg,), text=text, important=True))
 

@@ -8,12 +8,17 @@ recorded here (`recorder.py`), and nothing is drawn but the table of `str(traffi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._errors import is_for_the_user
 from .entries import Address, Direction, How, Side
 from .record import Budget, Extent, Record
+from .text import plain
+
+if TYPE_CHECKING:
+    from .statistics import Statistics
 
 __all__ = ["Connection", "Flow", "FlowEvent", "TlsSession", "Traffic", "address_text", "table"]
 
@@ -23,7 +28,7 @@ __tracebackhide__ = is_for_the_user
 class FlowEvent(NamedTuple):
     """One reading from the sender or one handing on to the receiver.
 
-    `at` is in seconds (monotonic); `offset` counts bytes, or datagrams, in `.sent` or `.delivered`, as `kind` says.
+    `at` is in seconds (monotonic; since 1970 in traffic read from a file); `offset` counts bytes, or datagrams, in `.sent` or `.delivered`, as `kind` says.
     """
 
     at: float
@@ -69,13 +74,19 @@ class Flow:
         return self._delivered.size
 
     @property
+    def last_at(self) -> float | None:
+        """When something was last sent or delivered, on the monotonic clock; None as long as nothing was."""
+        times = [at for at in (self._sent.last_at, self._delivered.last_at) if at is not None]
+        return max(times, default=None)
+
+    @property
     def datagrams(self) -> bool:
         """Whether this is a row of datagrams, not a stream."""
         return self._sent.datagrams
 
     @property
     def cut(self) -> bool:
-        """Whether bytes are missing from the record, because it had reached its bound."""
+        """Whether bytes may be missing from the record: it had reached its bound, or the capture file has lost packets."""
         return self._sent.cut or self._delivered.cut
 
     @property
@@ -110,7 +121,7 @@ class Connection:
     """One connection of a client to a server or proxy of ours."""
 
     id: int
-    """Unique in the process."""
+    """Unique in the process; in traffic read from a file in that file."""
     number: int
     """From 1 for each endpoint, as in `on_connections`; 0 and below when it was opened before the test."""
     endpoint: str
@@ -121,7 +132,7 @@ class Connection:
     address: Address
     """The address that the client connected to."""
     opened_at: float
-    """Seconds, on the monotonic clock."""
+    """Seconds, on the monotonic clock; in traffic read from a file since 1970."""
     opened_before: bool
     ended: Mapping[Side, How | None]
     """What each side itself did: None, "FIN" or "RST". What we handed on is `to_server.end` and `to_client.end`."""
@@ -136,14 +147,21 @@ class Connection:
     """Behind a proxy: the address that it connected to the upstream from."""
     tls: TlsSession | None = None
     """Of the client's leg; None without TLS, and before the handshake is done."""
+    handshakes: tuple[Side, ...] = ()
+    """With whom a TLS handshake has begun, and was not done by now."""
 
     def flow(self, direction: Direction) -> Flow:
         """The flow in this direction."""
         return self.to_server if direction == "to_server" else self.to_client
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles, which a mapping that cannot be changed refuses."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _made, ({**values, "ended": dict(self.ended)},)
+
     def __repr__(self) -> str:
         return (
-            f"<Connection {self.number} of {self.endpoint} from {address_text(self.peer)}: "
+            f"<Connection {self.number} of {plain(self.endpoint)} from {plain(address_text(self.peer))}: "
             f"{self.to_server!r}, {self.to_client!r}, ended by {_ends(self)}>"
         )
 
@@ -158,6 +176,8 @@ class Traffic:
     connections: tuple[Connection, ...] = field(default=())
     incomplete: str = ""
     """Why connections or datagrams may be missing; empty when nothing is."""
+    statistics: Statistics | None = field(default=None, compare=False)
+    """Packets and bytes in numbers, of traffic that was read from a file; None for what is recorded live."""
 
     def connection(self, n: int, endpoint: str | None = None) -> Connection:
         """The connection with number `n` (from 1), of `endpoint` where several have one; else ValueError."""
@@ -187,7 +207,10 @@ class Traffic:
                 f"{_names(self.connections)}. Expected one. Say which: traffic.connection(1).{direction}."
             )
         if not self.connections:
-            nothing = Record(0, Budget(0)).extent()
+            record = Record(0, Budget(0))
+            if self.incomplete:
+                record.stop()  # there may have been one
+            nothing = record.extent()
             return Flow(direction, nothing, nothing, None)
         return self.connections[0].flow(direction)
 
@@ -201,6 +224,10 @@ class Traffic:
         )
         count = len(self.connections)
         return f"<Traffic: {count} connection{'' if count == 1 else 's'}, delivered {text}>"
+
+
+def _made(values: dict[str, Any]) -> Connection:
+    return Connection(**{**values, "ended": MappingProxyType(values["ended"])})
 
 
 def address_text(address: Address) -> str:
@@ -239,7 +266,7 @@ def _row(c: Connection, first: float) -> tuple[str, ...]:
     sizes = [str(n) for f in (c.to_server, c.to_client) for n in (f.sent_bytes, f.delivered_bytes)]
     ends = [c.ended[side] or "-" for side in ("client", "server")]
     names = (str(c.number), c.endpoint, address_text(c.peer))
-    return (*names, opened, *sizes, *ends, ", ".join(c.faults) or "-")
+    return tuple(map(plain, (*names, opened, *sizes, *ends, ", ".join(c.faults) or "-")))
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

@@ -20,7 +20,7 @@ import picture  # noqa: E402
 import readme_snippets  # noqa: E402
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WITH_PYTHON = [page for page in PAGES if readme_snippets.BLOCK.search(page.read_text(encoding="utf-8"))]
+WITH_PYTHON = [page for page in PAGES if readme_snippets.blocks(page.read_text(encoding="utf-8"))]
 FILTER = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
 
 

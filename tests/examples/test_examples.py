@@ -68,5 +68,12 @@ def test_the_example_that_fails_on_purpose_shows_which_byte_was_cut(tmp_path: Pa
 
 
 def test_the_examples_of_the_project_are_all_there() -> None:
-    clients = {"redis_client", "postgres_client", "http_client", "dns_client", "subprocess_client"}
+    clients = {
+        "redis_client",
+        "postgres_client",
+        "http_client",
+        "https_client",
+        "dns_client",
+        "subprocess_client",
+    }
     assert clients | {"retry_policy", ON_PURPOSE} <= set(FOLDERS)

@@ -35,17 +35,26 @@ NODE_ID = "tests/test_x.py::test_retry[redis]"
 TICK = 0.000_001_5
 
 
-def new_tap(path: Path, *, node_id: str = NODE_ID, max_bytes: int = 64 << 20) -> Tap:
+def new_tap(path: Path, *, node_id: str = NODE_ID, max_bytes: int = 64 << 20, secrets: bool = True) -> Tap:
     """A tap whose capture begins at START on the one clock and at WALL on the other."""
     comment = {"plugin": "0.1.0", "python": "3.11.7", "pytest": "8.4.0", "seed": "0"}
-    return Tap(path, node_id=node_id, comment=comment, max_bytes=max_bytes, wall=lambda: (START, WALL))
+    return Tap(
+        path,
+        node_id=node_id,
+        comment=comment,
+        max_bytes=max_bytes,
+        secrets=secrets,
+        wall=lambda: (START, WALL),
+    )
 
 
 class Scene:
     """A tap and a clock."""
 
-    def __init__(self, path: Path, *, node_id: str = NODE_ID, max_bytes: int = 64 << 20) -> None:
-        self.tap = new_tap(path, node_id=node_id, max_bytes=max_bytes)
+    def __init__(
+        self, path: Path, *, node_id: str = NODE_ID, max_bytes: int = 64 << 20, secrets: bool = True
+    ) -> None:
+        self.tap = new_tap(path, node_id=node_id, max_bytes=max_bytes, secrets=secrets)
         self.at = START
         self.sent_by: defaultdict[tuple[int, Side, Side], bytes] = defaultdict(bytes)
 

@@ -95,16 +95,45 @@ def test_a_pipe_in_its_place_neither_blocks_nor_is_deleted(path: Path) -> None:
 
 
 def test_a_file_that_somebody_else_writes_is_left_alone(path: Path) -> None:
-    first = opened(path)
+    first, second = opened(path), opened(path)
     first.append(BLOCK)
-    second = opened(path)
-    second.append(b"x")
-    second.overwrite(0, b"x")
-    second.remove()
+    second.append(b"of another run")
     assert path.read_bytes() == BLOCK
-    assert second.error is not None
+    assert second.path != path and second.path.read_bytes() == b"of another run"
+    third = opened(path)
+    assert third.error is not None and "another process is writing it" in third.error
+    second.remove()
+    third.remove()
+    assert [each.name for each in path.parent.iterdir()] == [path.name] and path.read_bytes() == BLOCK
+    assert first.made and not third.made
     first.remove()
     assert not path.exists()
+
+
+def test_who_has_an_older_file_open_or_under_another_name_sees_nothing_of_the_new_one(path: Path) -> None:
+    """The owner of a file may read it whatever its mode says, so that a new one is made."""
+    path.write_bytes(b"older")
+    other = path.with_name("other")
+    other.hardlink_to(path)
+    with other.open("rb") as theirs:
+        file = opened(path)
+        file.append(BLOCK)
+        assert theirs.read() == b"older"
+    file.close()
+    assert path.read_bytes() == BLOCK and path.stat().st_uid == os.geteuid()
+    assert other.read_bytes() == b"older"
+
+
+def test_what_has_taken_its_place_is_not_deleted(path: Path) -> None:
+    file = opened(path)
+    file.append(BLOCK)
+    assert file.is_there
+    path.rename(path.with_name("moved"))
+    assert not file.is_there
+    path.write_bytes(b"of somebody else")
+    assert not file.is_there
+    file.remove()
+    assert path.read_bytes() == b"of somebody else" and not file.made
 
 
 def test_an_error_says_what_was_expected_and_what_to_do(tmp_path: Path) -> None:

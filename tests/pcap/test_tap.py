@@ -185,40 +185,6 @@ def test_stamps_are_wall_clock_and_never_run_backwards(path: Path) -> None:
     assert stamps[-1] == WALL + 2_500_000_000
 
 
-def test_beyond_the_limit_the_head_stays_and_rows_go_on(path: Path) -> None:
-    scene = Scene(path, max_bytes=20_000)
-    scene.opened(1, CLIENT, SERVER)
-    for _ in range(5):
-        scene.sent(1, TO_SERVER, b"x" * 9000)
-    scene.opened(2, OUT, SERVER)
-    scene.fired(1, "Reset(after=3)", "RST after byte 3")
-    scene.marked("teardown")
-    scene.tap.finish("failed")
-    text = path.read_bytes().decode("latin-1")
-    assert scene.tap.packets == 3 + 2
-    assert scene.tap.stream_of(2, "client") is None
-    order = [
-        "LIMIT capture limit of 20000 bytes reached",
-        "FAULT Reset",
-        "PHASE teardown",
-        "LIMIT left out: 6 ",
-    ]
-    assert [text.count(each) for each in order] == [1, 1, 1, 1]
-    assert sorted(order, key=text.index) == order
-    assert "6 packets with 27340 bytes, 0 rows" in text
-    assert len(text) < 25_000
-
-
-def test_rows_have_a_limit_too(path: Path) -> None:
-    scene = Scene(path, max_bytes=2000)
-    scene.opened(1, CLIENT, SERVER, transport="udp")
-    for _ in range(40):
-        scene.noted("x" * 50_000)
-    scene.tap.finish("failed")
-    assert path.stat().st_size < 1_200_000
-    assert b"0 packets with 0 bytes, 19 rows" in path.read_bytes()[-500:]
-
-
 def test_it_never_raises_and_says_what_went_wrong(path: Path) -> None:
     scene = Scene(path)
     scene.opened(1, CLIENT, SERVER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-SECTION, INTERFACE, STATISTICS, PACKET, JOURNAL = 0x0A0D0D0A, 1, 5, 6, 9
+SECTION, INTERFACE, STATISTICS, PACKET, JOURNAL, SECRETS = 0x0A0D0D0A, 1, 5, 6, 9, 10
 
 
 def blocks(data: bytes) -> list[tuple[int, bytes]]:
@@ -42,3 +42,23 @@ def boundaries(path: Path) -> list[int]:
         position += len(body) + 12
         ends.append(position)
     return ends
+
+
+def keys(path: Path) -> list[str]:
+    """The text of every block of TLS keys."""
+    found = []
+    for kind, body in blocks(path.read_bytes()):
+        if kind == SECRETS:
+            of, size = struct.unpack_from("<II", body)
+            assert of == 0x544C534B and len(body) == 8 + (size + 3 & ~3)
+            found.append(body[8 : 8 + size].decode("ascii"))
+    return found
+
+
+def without_keys(path: Path) -> bytes:
+    """All blocks but those of keys."""
+    data = path.read_bytes()
+    ends = boundaries(path)
+    starts = [0, *ends[:-1]]
+    pieces = (data[start:end] for start, end in zip(starts, ends, strict=True))
+    return b"".join(piece for piece in pieces if struct.unpack_from("<I", piece) != (SECRETS,))

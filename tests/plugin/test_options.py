@@ -98,7 +98,6 @@ def test_the_directory_is_below_the_root_however_deep_pytest_is_called(
 WRONG: list[tuple[str, str]] = [
     ("--net-capture-keep=some", "--net-capture-keep is 'some'; expected one of failed, all"),
     ("--net-capture-backend=wire", "--net-capture-backend is 'wire'; expected one of tap, kernel"),
-    ("--net-capture-backend=kernel", "not available yet"),
     ("--net-capture-max-bytes=3", "--net-capture-max-bytes is '3'; expected a number of bytes, 4096 or more"),
     ("--net-capture-max-bytes=x", "--net-capture-max-bytes is 'x'"),
     ("--net-seed=luck", "--net-seed is 'luck'; expected a whole number or the word random"),
@@ -119,12 +118,12 @@ def test_a_wrong_value_is_a_usage_error_that_says_where(suite: Suite, argument: 
 
 
 @pytest.mark.parametrize("key", ["net_wait", "net_test_timeout", "net_capture_max_bytes", "net_capture"])
-def test_a_wrong_type_in_the_ini_file_is_a_usage_error(suite: Suite, key: str) -> None:
+def test_a_wrong_type_in_the_ini_file_is_a_usage_error_that_names_the_key(suite: Suite, key: str) -> None:
     suite.ini(f"{key} = soon")
     suite.write("def test_one(): pass\n")
     result = suite.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*soon*"])
+    result.stderr.fnmatch_lines([f"*the ini key {key} in *pytest.ini cannot be used: *soon*"])
 
 
 def test_a_wrong_value_in_the_environment_is_named(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +140,8 @@ MARKS: list[tuple[str, str]] = [
     ("seed='x'", "*seed= of the marker netlab of *test_one is 'x'*"),
     ("timeout=-1", "*timeout= of the marker netlab of *test_one is -1*"),
     ("capture='maybe'", "*capture= of the marker netlab of *test_one is 'maybe'*"),
-    ("backend='kernel'", "*not available yet*"),
+    ("backend='wire'", "*backend= of the marker netlab of *test_one is 'wire'; expected one of tap, kernel*"),
+    ("watch=[0]", "*watch= of the marker netlab of *test_one is ?0?; expected a list of ports*"),
 ]
 
 

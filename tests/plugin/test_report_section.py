@@ -80,6 +80,44 @@ def test_a_failing_fixture_has_the_section_too(suite: Suite) -> None:
     result.stdout.fnmatch_lines([f"*- {TITLE} -*", '*"from setup"*'])
 
 
+LAST_WORDS = """
+import threading
+
+@pytest.fixture
+def busy(netlab, monkeypatch):
+    gate = threading.Event()
+    catch_up = netlab.engine.catch_up
+    monkeypatch.setattr(netlab.engine, "catch_up", lambda within: gate.set() or catch_up(60))
+    yield lambda: netlab.engine.post(gate.wait)
+    gate.set()
+
+def fail(netlab, busy):
+    server = netlab.tcp_server()
+    with socket.create_connection(server.address) as client:
+        server.accept()
+        busy()
+        client.sendall(b"the last words")
+        assert 0
+
+@pytest.fixture
+def broken(netlab, busy):
+    fail(netlab, busy)
+
+def test_in_setup(broken):
+    pass
+
+def test_in_call(netlab, busy):
+    fail(netlab, busy)
+"""
+
+
+@pytest.mark.parametrize("name", ["test_in_setup", "test_in_call"])
+def test_what_the_client_did_last_is_in_the_report_of_its_error(suite: Suite, name: str) -> None:
+    """The engine is busy when it happens."""
+    suite.write(LAST_WORDS)
+    suite.run("-k", name).stdout.fnmatch_lines(['*14 B  "the last words"*'])
+
+
 def test_a_failing_teardown_has_the_section_with_teardown_in_its_title(suite: Suite) -> None:
     suite.write(
         "@pytest.fixture\ndef broken(tcp_echo):\n    yield\n    ask(tcp_echo.address, b'from teardown')\n    assert 0\n"

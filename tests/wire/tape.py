@@ -5,6 +5,8 @@ It keeps a clock of its own (a millisecond for each entry unless told otherwise)
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 from collections import Counter
 from typing import Any, Literal
 
@@ -29,6 +31,17 @@ CLIENT = ("127.0.0.1", 40122)
 PROXY = ("127.0.0.1", 43127)
 OURS = ("127.0.0.1", 51000)
 UPSTREAM = ("127.0.0.1", 6379)
+
+
+def client_hello(name: str | None) -> bytes:
+    """What OpenSSL sends first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    out = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return out.read()
 
 
 class Tape:

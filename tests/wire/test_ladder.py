@@ -7,11 +7,11 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire.tape import CLIENT, OURS, PROXY, UPSTREAM, Tape
+from wire.tape import CLIENT, OURS, PROXY, UPSTREAM, Tape, client_hello
 
-from pytest_netfixtures._wire import recorder as recorder_room
-from pytest_netfixtures._wire.entries import Side
-from pytest_netfixtures._wire.ladder import MAX_LINES, Report, ladder
+from pytest_netfixtures._wire import story as story_room
+from pytest_netfixtures._wire.entries import Side, TlsFailed, TlsOpened, TlsStarted
+from pytest_netfixtures._wire.ladder import MAX_LINES, REASON_COLUMNS, Report, ladder
 from pytest_netfixtures._wire.recorder import Recorder
 from pytest_netfixtures._wire.render import DEFAULT_REDACTIONS
 
@@ -184,6 +184,44 @@ def test_an_upstream_that_cannot_be_reached() -> None:
     ]
 
 
+def under_tls(tape: Tape, leg: Side) -> Tape:
+    return tape.put(TlsStarted(tape.now, tape.connection, leg))
+
+
+def test_a_handshake_that_was_never_done_is_where_it_stood() -> None:
+    tape = under_tls(under_tls(Tape().proxy(), "server"), "client").put(
+        TlsOpened(100.0, 1, "server", "TLSv1.3", "AES", None, None)
+    )
+    assert lines(tape.ended("client", "us", "RST"))[1:] == [
+        f"{'client --> redis':<35}  TLS: a handshake that was never done",
+        "redis --> 127.0.0.1:6379  TLS: TLSv1.3, AES",
+        f"{'client <-- redis':<35}     RST",
+    ]
+
+
+def test_a_handshake_that_was_done_or_failed_is_told_once_and_its_reason_is_whole() -> None:
+    reason = "the server's certificate is not accepted: IP address mismatch, it is not valid for 127.0.0.1"
+    tape = under_tls(Tape().proxy(), "server").put(TlsFailed(101.0, 1, "server", reason))
+    assert [line for line in lines(tape) if "TLS" in line] == [
+        f"redis --> 127.0.0.1:6379  *** TLS failed: {reason}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (client_hello("shop.test"), "  TLS ClientHello for shop.test"),
+        (client_hello("shop.test")[:20], "  TLS ClientHello"),
+        (PING, ""),
+    ],
+    ids=["whole", "torn", "none"],
+)
+def test_a_client_that_speaks_tls_to_somebody_who_does_not_end_it_is_seen(data: bytes, said: str) -> None:
+    first, second = lines(Tape().opened().passed("to_server", data).passed("to_server", data))[1:]
+    assert first == second + said
+    assert "ClientHello" not in draw(Tape().opened().passed("to_client", data))
+
+
 def test_an_upstream_that_takes_its_time() -> None:
     tape = Tape().opened().connecting()
     assert lines(tape)[-1] == "redis --> 127.0.0.1:6379  connecting"
@@ -326,8 +364,8 @@ def test_many_faults_are_counted_where_they_have_no_room() -> None:
 
 
 def test_what_a_story_left_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_room, "STORY_OPENING", 2)
-    monkeypatch.setattr(recorder_room, "STORY_CLOSING", 2)
+    monkeypatch.setattr(story_room, "STORY_OPENING", 2)
+    monkeypatch.setattr(story_room, "STORY_CLOSING", 2)
     tape = Tape()
     for number in range(10):
         tape.marked(str(number))
@@ -335,8 +373,8 @@ def test_what_a_story_left_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_is_missing_is_counted_on_both_sides_of_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_room, "STORY_OPENING", 2)
-    monkeypatch.setattr(recorder_room, "STORY_CLOSING", 1)
+    monkeypatch.setattr(story_room, "STORY_OPENING", 2)
+    monkeypatch.setattr(story_room, "STORY_CLOSING", 1)
     tape = Tape().proxy()
     for number in range(9):
         tape.marked(str(number))
@@ -357,7 +395,7 @@ def test_long_names_keep_to_their_columns() -> None:
     tape.fired("to_client", "Reset(after=3)" + ".on_connections(1, 2)" * 9, "RST after byte 3", 3)
     tape.failed("because " * 60)
     text = draw(tape)
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= 75 + REASON_COLUMNS
     assert "\x1b" not in text
 
 

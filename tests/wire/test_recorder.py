@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from wire.tape import OURS, UPSTREAM, Tape
 
 from pytest_netfixtures._errors import CaptureIncomplete
-from pytest_netfixtures._wire import recorder as room
+from pytest_netfixtures._wire import story as story_room
 from pytest_netfixtures._wire.entries import DIRECTIONS, Direction, Fired, How, Marked, Sent
-from pytest_netfixtures._wire.recorder import Recorder, Story
+from pytest_netfixtures._wire.recorder import MAX_NOTES, Recorder, Story
 
 
 def test_a_snapshot_without_news_is_the_same_object() -> None:
@@ -128,9 +128,9 @@ def test_a_failed_upstream_is_a_note_of_its_connection() -> None:
 
 def test_notes_of_a_connection_are_bounded() -> None:
     tape = Tape().opened()
-    for number in range(room.MAX_NOTES + 5):
+    for number in range(MAX_NOTES + 5):
         tape.noted(str(number))
-    assert len(tape.recorder.traffic().connection(1).notes) == room.MAX_NOTES
+    assert len(tape.recorder.traffic().connection(1).notes) == MAX_NOTES
 
 
 def test_a_fault_is_named_once_however_often_it_fires() -> None:
@@ -157,9 +157,9 @@ def test_a_story_is_everything_in_order_while_it_is_short() -> None:
 
 
 def test_a_long_story_keeps_its_opening_its_faults_and_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "STORY_OPENING", 3)
-    monkeypatch.setattr(room, "STORY_CLOSING", 4)
-    monkeypatch.setattr(room, "STORY_FAULTS", 2)
+    monkeypatch.setattr(story_room, "STORY_OPENING", 3)
+    monkeypatch.setattr(story_room, "STORY_CLOSING", 4)
+    monkeypatch.setattr(story_room, "STORY_FAULTS", 2)
     tape = Tape().opened()
     for number in range(20):
         tape.marked(str(number))
@@ -181,7 +181,7 @@ def test_a_long_story_keeps_its_opening_its_faults_and_its_end(monkeypatch: pyte
 
 
 def test_a_fault_at_the_end_of_a_long_story_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "STORY_OPENING", 1)
+    monkeypatch.setattr(story_room, "STORY_OPENING", 1)
     tape = Tape().opened().fired("to_client", "late", "RST after byte 3", 3)
     assert len(list(tape.recorder.story())) == 2
 
@@ -272,8 +272,8 @@ def test_one_endpoint_starts_afresh_and_the_others_stay() -> None:
 def test_what_one_endpoint_forgets_is_not_told_any_more(
     opening: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "STORY_OPENING", opening)
-    monkeypatch.setattr(room, "STORY_CLOSING", 3)
+    monkeypatch.setattr(story_room, "STORY_OPENING", opening)
+    monkeypatch.setattr(story_room, "STORY_CLOSING", 3)
     redis = Tape().opened()
     echo = Tape(redis.recorder, 2, endpoint="echo").opened()
     for tape in (redis, echo) * 3:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from wire.tape import Tape
 
@@ -137,6 +139,12 @@ def test_the_table_has_a_line_for_each_connection() -> None:
     assert lines[1].split() == "1 redis 127.0.0.1:40122 0.000 6 6 7 3 - - Reset(after=3)".split()
     assert lines[2].split() == "-1 echo 127.0.0.1:40122 before 0 0 0 0 FIN - -".split()
     assert lines[1].index("127.0.0.1") == lines[2].index("127.0.0.1") == lines[0].index("client")
+
+
+def test_names_are_safe_to_print() -> None:
+    c = replace(cut_reply().recorder.traffic().connection(1), endpoint="\x1b[31mred", address="/tmp/\tsocket")
+    traffic = Traffic((replace(c, peer="/tmp/\x07"), c))
+    assert (str(traffic) + repr(traffic.connections)).replace("\n", "").isprintable()
 
 
 def test_a_table_of_nothing_says_so() -> None:

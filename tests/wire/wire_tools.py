@@ -286,7 +286,11 @@ def _cuts(kind: Callable[..., Narrowable], **more: Any) -> st.SearchStrategy[Nar
     return st.builds(kind, after=counts, **more) | st.builds(kind, at=counts, **more)
 
 
-cuts = _cuts(Truncate) | _cuts(HalfClose) | _cuts(Reset, other_leg=st.booleans())
+cuts = (
+    _cuts(Truncate, notify=st.booleans())
+    | _cuts(HalfClose, notify=st.booleans())
+    | _cuts(Reset, other_leg=st.booleans())
+)
 losing = st.builds(Drop, counts) | st.builds(Stall, counts)
 
 offsets = counts | st.lists(counts, min_size=1, max_size=4)
