@@ -55,6 +55,12 @@ class FaultedTlsLink(TlsLink):
         while self._sealed:
             self.cipher_out(self._sealed.popleft())
 
+    def forget_lost(self) -> None:
+        """Nothing is on its way any more: plain text whose cipher text has not left by now was lost among the faults."""
+        with self.lock:
+            if not (self._sealed or self.inner.out_bytes or self.row.waiting(TO_CLIENT)):
+                self._on_its_way.clear()
+
     def abandon(self) -> None:
         """At teardown: as without faults, but a goodbye could not be read behind what they have done."""
         self._torn = True
@@ -147,6 +153,7 @@ class Beneath(Faulted):
 
     def _balance(self) -> None:
         """Rest reading while too much waits for the faults; go on when half of it is gone."""
+        self._link.forget_lost()
         waiting, inner = self.waiting(TO_SERVER), self._link.inner
         if inner.closed:
             return

@@ -34,8 +34,8 @@ class TlsLink(TlsWriter):
     """A link under TLS. As for `Link`, all methods are for the engine's thread, unless they say otherwise.
 
     `session` is what was agreed on, None before; `failure` says why the handshake failed or TLS broke, `clean_end` whether
-    the peer's end came with close_notify. `read` or `begin` starts the handshake. With `beneath` set by who lays faults on the
-    cipher text, plain text counts as handed over when it is sealed.
+    the peer's end came with close_notify. `read` or `begin` starts the handshake. `beneath` is set by who
+    lays faults on the cipher text.
     """
 
     def __init__(self, engine: Engine, sock: _socket.socket, owner: SecureOwner, **what: Any) -> None:

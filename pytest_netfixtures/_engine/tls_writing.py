@@ -177,10 +177,9 @@ class TlsWriter(Link):
             return
         chunk = chunk or Chunk(b"", time.monotonic())
         self._sealed.append(Chunk(cipher, chunk.due, chunk.faults))
-        if self.beneath:
-            self._tell(piece, chunk)
-        else:
-            self._on_its_way.append([len(cipher), piece, chunk])
+        if self.beneath:  # what waits is then the cipher text among the faults
+            self._plain_bytes -= len(piece)
+        self._on_its_way.append([len(cipher), piece, chunk])
 
     def _pass_on(self) -> None:
         """A chunk stays in `_sealed` until it is in the inner link, so that `send_now` never overtakes it."""
@@ -191,7 +190,8 @@ class TlsWriter(Link):
 
     def _tell(self, piece: bytes, chunk: Chunk) -> None:
         if piece:
-            self._plain_bytes = max(0, self._plain_bytes - len(piece))
+            if not self.beneath:
+                self._plain_bytes = max(0, self._plain_bytes - len(piece))
             self.owner.wrote(self, piece, chunk)
 
     def put(self, chunk: Chunk) -> None:

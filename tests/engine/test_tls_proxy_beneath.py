@@ -18,6 +18,7 @@ from engine.tls_proxy_tools import read_all, secure, wrap
 from pytest_netfixtures import (
     Bandwidth,
     Corrupt,
+    Data,
     Delay,
     Drop,
     Event,
@@ -282,3 +283,21 @@ def test_without_tls_there_is_nothing_beneath() -> None:
         pytest.raises(ValueError, match="without tls=; expected a proxy that terminates TLS: write tls=True"),
     ):
         lab.tcp_proxy(lab.tcp_echo(), beneath_tls={"to_client": Delay(1)})
+
+
+def test_what_a_fault_beneath_has_swallowed_was_never_delivered() -> None:
+    from_now_on: list[bool] = []
+
+    def swallow(event: Event, seen: Seen) -> Iterable[Event]:
+        return () if isinstance(event, Data) and from_now_on else (event,)
+
+    with NetLab() as lab:
+        proxy = lab.tcp_proxy(lab.tcp_echo(), tls=True, beneath_tls={"to_client": swallow})
+        with secure(lab, proxy) as client:
+            client.sendall(b"one")
+            assert take(client, 3) == b"one"
+            from_now_on.append(True)
+            client.sendall(b"two")
+            assert_fired(proxy, swallow)
+            flow = proxy.traffic.to_client
+            assert (flow.sent, flow.delivered) == (b"onetwo", b"one")
