@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_netfixtures._engine.loop import current_engine
 from pytest_netfixtures._errors import CaptureUnavailable, is_for_the_user
@@ -47,6 +47,8 @@ class Capture:
             net_capture.mark("before the second login")
     """
 
+    writer_type: type[Writer] = Tap
+
     def __init__(
         self,
         path: Path,
@@ -57,7 +59,7 @@ class Capture:
         secrets: bool = True,
         why_not: str = "",
     ) -> None:
-        self._writer: Writer = self._make_writer(
+        self._writer: Writer = self.writer_type(
             path, node_id=node_id, comment=comment, max_bytes=max_bytes, secrets=secrets
         )
         self._why_not = why_not
@@ -254,9 +256,6 @@ class Capture:
         except OSError as problem:
             self._keys_error = f"the TLS keys in {self._keys.path} could not be read: {problem}"
             return ""
-
-    def _make_writer(self, path: Path, **given: Any) -> Writer:
-        return Tap(path, **given)
 
     def _sync(self) -> None:
         """What has happened is in the file at once: it came from our own sockets."""

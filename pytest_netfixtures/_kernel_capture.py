@@ -30,6 +30,7 @@ __tracebackhide__ = is_for_the_user
 class KernelCapture(Capture):
     """A capture of real packets. Raises CaptureUnavailable where the kernel gives none. `watch`: ports of others."""
 
+    writer_type = KernelTap
     _writer: KernelTap
 
     def __init__(self, path: Path, *, watch: Iterable[int] = (), **given: Any) -> None:
@@ -80,9 +81,6 @@ class KernelCapture(Capture):
     def forget(self) -> None:
         self._attached = None
         super().forget()
-
-    def _make_writer(self, path: Path, **given: Any) -> KernelTap:
-        return KernelTap(path, **given)
 
     def _sync(self) -> None:
         if self._attached is not None:

@@ -119,7 +119,7 @@ class Hub:
         except BaseException:
             self._sentinel.close()
             raise
-        self._engine.before_packets = self.announce
+        self._engine.before_packets.append(self.announce)
 
     @property
     def alive(self) -> bool:
@@ -205,8 +205,8 @@ class Hub:
         """Let go of the device; what is attached has what has happened by now."""
         for each in list(self._taps) if self.alive else ():
             each.stop()
-        if self._engine.before_packets == self.announce:
-            self._engine.before_packets = None
+        if self.announce in self._engine.before_packets:
+            self._engine.before_packets.remove(self.announce)
         self.handle.close()
         self._sentinel.close()
 

@@ -85,7 +85,7 @@ class Engine:
         self.scopes: WeakSet[Scope] = WeakSet()
         self.ports: set[tuple[int, str, int]] = set()
         """Kind of socket, host and port of everything that we are bound to."""
-        self.before_packets: Callable[[int], object] | None = None
+        self.before_packets: list[Callable[[int], object]] = []
         """Called with a port before the first packet can go to it; never under the journal's lock."""
         self.pid = os.getpid()
         self._poller = make_poller()
@@ -165,8 +165,8 @@ class Engine:
 
     def announce(self, port: int) -> None:
         """From now on packets may go to this port. Never call it under the lock: whoever listens may wait for it."""
-        if self.before_packets is not None:
-            self.before_packets(port)
+        for listener in tuple(self.before_packets):
+            listener(port)
 
     def watch(self, sock: _socket.socket, interest: int, callback: Callable[[int], object]) -> None:
         """Call `callback(ready)` when the socket is ready for what it is watched for, or broken."""

@@ -100,8 +100,9 @@ class KernelTap(Writer):
     book_type: type[Book] = KernelBook
     _book: KernelBook
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"wall": now_exactly, **kwargs})
+    clocks = staticmethod(now_exactly)
+
+    def _set_up(self) -> None:
         self._doubts: dict[str, str] = {}
         self.watched: set[int] = set()
         """Ports that are not ours, whose packets belong into the file too."""

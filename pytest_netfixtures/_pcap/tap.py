@@ -8,7 +8,6 @@ first one saw it. Under TLS it is the cipher text that is shown.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from pytest_netfixtures._pcap import rows
 from pytest_netfixtures._pcap.blocks import printable
@@ -38,8 +37,7 @@ class Tap(Writer):
 
     backend = f"tap, {SYNTHESISED}"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def _set_up(self) -> None:
         self._legs = Legs()
         self._under_tls: set[tuple[int, Side]] = set()
 

@@ -54,6 +54,7 @@ class Writer:
     backend = ""
     """Which one it is, and what a reader should know of it; in the section's comment."""
     book_type: type[Book] = Book
+    clocks = staticmethod(now)
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Writer:
         comment: Mapping[str, str],
         max_bytes: int = 64 << 20,
         secrets: bool = True,
-        wall: Callable[[], tuple[float, int]] = now,
+        wall: Callable[[], tuple[float, int]] | None = None,
     ) -> None:
         self.faults = 0
         """How often a fault fired."""
@@ -72,7 +73,9 @@ class Writer:
         self.keys_error: str | None = None
         """Why keys that belong into the file are not in it: what happened, what was expected, what to do."""
         said = comment if secrets else {**NO_KEYS, **comment}
-        self._book = self.book_type(path, comment_text(node_id, self.backend, said), max_bytes, wall)
+        self._book = self.book_type(
+            path, comment_text(node_id, self.backend, said), max_bytes, wall or self.clocks
+        )
         self._slots = Slots(self._book) if secrets else None
         self._who: dict[int, str] = {}
         self._upstream: dict[tuple[int, Side], str] = {}
@@ -95,6 +98,10 @@ class Writer:
             TlsOpened: self._tls_opened,
             TlsFailed: self._tls_failed,
         }
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """What who inherits keeps besides."""
 
     @property
     def path(self) -> Path:

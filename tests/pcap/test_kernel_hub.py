@@ -255,3 +255,17 @@ def test_a_child_that_ends_waits_for_no_lock_of_its_parent(
     assert os.waitpid(child, 0)[1] == 0
     attached.stop()
     assert not attached.tap.incomplete
+
+
+def test_a_hub_that_is_closed_takes_no_ports_from_another_one(hub: Hub, tmp_path: Path) -> None:
+    other, labs = Hub(), [NetLab()]
+    tap = KernelTap(tmp_path / "one.pcapng", node_id="x", comment={})
+    attached = hub.attach(tap, labs)
+    other.close()
+    with labs[0] as lab:
+        echo = lab.tcp_echo()
+        with socket.create_connection(echo.address, 10) as client:
+            client.sendall(b"ping")
+            assert client.recv(4) == b"ping"
+        attached.stop()
+    assert tap.packets and tap.incomplete == ""
