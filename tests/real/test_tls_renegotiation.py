@@ -52,12 +52,12 @@ def test_what_is_sent_while_hands_are_shaken_once_more_is_not_lost(
         with secure(lab, proxy) as client:
             client.sendall(b"first\n")
             lab.wait_for(lambda: b"first" in out.read_bytes())
-            before, told = len(way.traffic.to_server.sent), len(secrets)
-            with way.fault(to_client=Stall(after=HELLO_REQUEST)):
+            told, stall = len(secrets), Stall(after=HELLO_REQUEST)
+            with way.fault(to_client=stall):
                 assert process.stdin is not None
                 process.stdin.write(b"r\n")
                 process.stdin.flush()
-                lab.wait_for(lambda: len(way.traffic.to_server.sent) > before)  # the proxy's answer
+                lab.wait_for(lambda: way.fired(stall))  # the proxy has answered, and the server too
                 client.sendall(b"second\n")
                 lab.wait_for(lambda: proxy.traffic.to_server.sent == b"first\nsecond\n")
             lab.wait_for(lambda: b"second" in out.read_bytes())
