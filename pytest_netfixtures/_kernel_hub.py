@@ -232,13 +232,17 @@ class Hub:
                 each.tap.miss(dropped)
         if packets:
             self._portions += 1
-            with self._engine.journal.lock:
-                """Who acts writes its entry before it lets go: of these packets all entries are there."""
+            self._let_actors_finish()
             for each in self._taps:
                 each.tap.learn()
             self._sort(packets)
         waiting = [each.flush() for each in self._taps]
         return ROWS_WAIT if any(waiting) else None
+
+    def _let_actors_finish(self) -> None:
+        """Who acts writes its entry before it lets go of the lock: of packets that are here all entries are there."""
+        with self._engine.journal.lock:
+            return
 
     def _sort(self, packets: Packets) -> None:
         for stamp, frame in packets:

@@ -89,12 +89,8 @@ class KeyFile:
         self._ours = False
 
     def _make(self) -> None:
-        try:
-            found = os.lstat(self.path)
-        except FileNotFoundError:
-            pass
-        else:
-            check_regular(self.path, found.st_mode)
+        with contextlib.suppress(FileNotFoundError):
+            check_regular(self.path, os.lstat(self.path).st_mode)
             self.path.unlink()
         create(self.path).close()
         self._ours = True
