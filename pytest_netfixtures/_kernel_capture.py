@@ -17,7 +17,7 @@ from pytest_netfixtures._errors import is_for_the_user
 from pytest_netfixtures._kernel_hub import Attached, hub
 from pytest_netfixtures._pcap.kernel_tap import KernelTap
 from pytest_netfixtures._wire.checks import check_count
-from pytest_netfixtures._wire.traffic import Connection, Traffic
+from pytest_netfixtures._wire.traffic import Connection, Traffic, address_text
 
 if TYPE_CHECKING:
     from pytest_netfixtures._netlab import NetLab
@@ -116,5 +116,4 @@ def _is_foreign(connection: Connection, ports: set[int]) -> bool:
     address = connection.address
     if isinstance(address, str) or address[1] not in ports:
         return False
-    host, port = address
-    return connection.endpoint in (f"{host}:{port}", f"[{host}]:{port}")
+    return connection.endpoint == address_text(address)

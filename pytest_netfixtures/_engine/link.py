@@ -11,8 +11,10 @@ from __future__ import annotations
 import _socket
 import time
 from collections import deque
+from collections.abc import Sequence
 
-from .._wire.entries import How
+from .._wire.entries import How, TlsStarted
+from .._wire.traffic import TlsSession
 from .loop import Engine, Timer
 from .owner import Chunk, Owner
 from .poller import BROKEN, ERROR, READ, WRITE
@@ -31,6 +33,11 @@ class Link:
 
     clean_end = True
     """Whether the peer has ended as its protocol ends; TCP knows but one way, TLS has a message for it."""
+
+    under_tls = False
+    session: TlsSession | None = None
+    failure: str | None = None
+    """Whether cipher text goes over it, what the handshake has agreed on, and why it failed or TLS broke."""
 
     owes = False
     """Whether bytes that `send_now` took still wait for the kernel."""
@@ -55,6 +62,10 @@ class Link:
         self._taken = 0
         self._writable_wanted = False
         self._parked = False
+
+    def started(self) -> Sequence[TlsStarted]:
+        """What a new reader has to know beside that it is open."""
+        return ()
 
     @property
     def writable(self) -> bool:

@@ -80,13 +80,12 @@ class OwnConnection:
         """The entries that say that this connection is open, and whether it is under TLS."""
         at, name, server = time.monotonic(), self.server.name, self.server.address
         opened = LegOpened(at, self.id, name, self.number, "client", "tcp", self.peer, server, before)
-        started = getattr(self._link, "started", None)
-        return [opened, *(started() if started else ())]
+        return [opened, *self._link.started()]
 
     @property
     def under_tls(self) -> bool:
         """Whether what goes over the wire is cipher text, or a handshake."""
-        return hasattr(self._link, "session")
+        return self._link.under_tls
 
     def ready(self) -> None:
         """Plain text can go from now on."""

@@ -89,7 +89,8 @@ class ProxiedConnection(Faulted):
         legs: list[Side] = [] if self.client.closed else ["client"]
         if self.server is not None and not self.server.closed:
             legs.append("server")
-        return [self._entry_of_leg(LegOpened, leg, before) for leg in legs]
+        under_tls = [entry for link in self._links() if not link.closed for entry in link.started()]
+        return [*(self._entry_of_leg(LegOpened, leg, before) for leg in legs), *under_tls]
 
     def _connected(self, sock: _socket.socket) -> None:
         self._meet_server(Link(self.engine, sock, self))

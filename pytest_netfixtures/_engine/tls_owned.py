@@ -29,8 +29,7 @@ class Securable(Wants):
     @property
     def tls(self) -> TlsSession | None:
         """What the handshake has agreed on: `version`, `cipher`, `alpn`, `server_name`; None without TLS, and before."""
-        session: TlsSession | None = getattr(self._link, "session", None)
-        return session
+        return self._link.session
 
     @property
     def peer_certificate(self) -> dict[str, Any] | None:
@@ -88,8 +87,7 @@ class Securable(Wants):
     @property
     def _failure(self) -> str | None:
         """Why the handshake failed; known before the link ends, and so before anything else that it may look like."""
-        failure: str | None = getattr(self._link, "failure", None)
-        return failure
+        return self._link.failure
 
     def _check_secured(self) -> None:
         __tracebackhide__ = True

@@ -11,7 +11,7 @@ import _socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from .._wire.entries import DIRECTIONS, TO_SERVER, Address, How, LegOpened, Sealed, TlsFailed, TlsStarted
+from .._wire.entries import DIRECTIONS, TO_SERVER, Address, How, Sealed, TlsFailed, TlsStarted
 from .._wire.events import Fin, Rst
 from .._wire.pipeline import Armed
 from . import upstream
@@ -133,14 +133,10 @@ class SealedConnection(ProxiedConnection):
         super()._give_up()
         self._stop_waiting()
 
-    def opened(self, before: bool) -> list[LegOpened | TlsStarted]:
-        under_tls = [link for link in self._links() if isinstance(link, TlsLink) and not link.closed]
-        return [*super().opened(before), *(entry for link in under_tls for entry in link.started())]
-
     # What the links tell.
 
     def read(self, link: Link, data: bytes) -> None:
-        if link is self.client and not isinstance(link, TlsLink) and self.proxy.legs.client_context:
+        if link is self.client and not link.under_tls and self.proxy.legs.client_context:
             self._read_cipher(data)
         else:
             super().read(link, data)

@@ -13,7 +13,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .._wire.entries import Entry, How, Noted, Sealed, Side
-from .._wire.traffic import TlsSession
 from .journal import Book
 from .link import LONGEST_LINGER, Link
 from .loop import Timer
@@ -33,6 +32,7 @@ class TlsWriter(Link):
     """What a link under TLS is made of, and how it writes and ends."""
 
     owner: SecureOwner
+    under_tls = True
 
     def _set_up(
         self,
@@ -51,8 +51,7 @@ class TlsWriter(Link):
         self.reading = self.resting = self.beneath = False
         self.clean_end = True
         self.peer_end: How | None = None
-        self.session: TlsSession | None = None
-        self.failure: str | None = None
+        self.session = self.failure = None
         self._book, self._connection, self._leg = book, connection, leg
         self._tls = Sealing(context, server_side, server_hostname)
         self._sealed: deque[Chunk] = deque()  # sealed, and to be handed on by the engine's thread

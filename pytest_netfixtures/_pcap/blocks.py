@@ -16,6 +16,7 @@ __all__ = [
     "OUTBOUND",
     "SECRETS",
     "SECRETS_AT",
+    "SECTION",
     "SNAPLEN",
     "TLS_KEY_LOG",
     "cut_text",
@@ -32,6 +33,7 @@ __all__ = [
 
 SNAPLEN = 262144
 """The largest that older libpcap takes, and more than any packet on loopback."""
+SECTION = 0x0A0D0D0A
 ETHERNET = 1
 NANOSECONDS = 9
 COMMENT = 1
@@ -63,7 +65,7 @@ def option(code: int, value: bytes) -> bytes:
 def section(comment: bytes, *, os: str, application: str) -> bytes:
     """The section header, first in every file. The comment comes first, at byte 28 of the block."""
     fixed = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
-    return _block(0x0A0D0D0A, fixed, option(COMMENT, comment) + _text(3, os) + _text(4, application))
+    return _block(SECTION, fixed, option(COMMENT, comment) + _text(3, os) + _text(4, application))
 
 
 def interface(name: str, description: str) -> bytes:

@@ -23,7 +23,7 @@ from pytest_netfixtures._pcap.secrets import LATE
 __all__ = ["copy_with_keys", "merge_keys", "temporary", "walk"]
 
 _HEAD = struct.Struct("<II")
-_BEFORE_PACKETS = (0x0A0D0D0A, 1)
+_BEFORE_PACKETS = (blocks.SECTION, 1)
 """Section header and interfaces: keys come behind them."""
 _PIECE = 1 << 20
 """Bytes of keys in one block; readers refuse blocks of more than 16 MiB."""

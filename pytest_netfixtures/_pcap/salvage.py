@@ -26,7 +26,6 @@ KILLED = "KILLED"
 RUNNING = "RUNNING"
 _HOW = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _BLOCK = struct.Struct("<II")
-_SECTION = 0x0A0D0D0A
 _ENHANCED_PACKET = 6
 _COMMENT_AT = 28
 _START = 8 + 16
@@ -103,7 +102,7 @@ def _is_left(fd: int, path: Path) -> bool:
         there = os.lstat(path)
     except OSError:
         return False
-    if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino):
+    if not os.path.samestat(there, found):
         return False
     return _is_unfinished(fd, path)
 
@@ -147,7 +146,7 @@ def _outcome(head: bytes) -> str | None:
     after = OUTCOME_AT + len(outcome_text(""))
     ours = (
         len(head) == _COMMENT_AT + _WIDTH
-        and _BLOCK.unpack_from(head)[0] == _SECTION
+        and _BLOCK.unpack_from(head)[0] == blocks.SECTION
         and head[8:12] == b"\x4d\x3c\x2b\x1a"
         and head[_START:OUTCOME_AT] == _FORM + _LABEL
         and head[after:].startswith(_AFTER)

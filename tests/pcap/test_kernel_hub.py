@@ -25,14 +25,6 @@ MANY = 3000
 
 
 @pytest.fixture
-def hub(kernel: None) -> Iterator[Hub]:
-    """A hub of this test alone."""
-    one = Hub()
-    yield one
-    one.close()
-
-
-@pytest.fixture
 def line() -> Iterator[socket.socket]:
     """A UDP socket that sends to itself, and that nobody reads."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

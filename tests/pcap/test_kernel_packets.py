@@ -38,14 +38,6 @@ MANY = 100_000
 
 
 @pytest.fixture
-def hub(kernel: None) -> Iterator[Hub]:
-    """A hub of this test alone."""
-    one = Hub()
-    yield one
-    one.close()
-
-
-@pytest.fixture
 def receiver() -> Iterator[socket.socket]:
     """A UDP socket that nobody reads."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
