@@ -292,4 +292,8 @@ def test_a_test_that_closes_all_descriptors_does_not_hang_the_run(suite: Suite) 
     result = suite.run_apart(
         "--net-capture", "-s", "-p", "no:cacheprovider", "-p", "no:faulthandler", timeout=60
     )
-    assert "1 passed" in result.stdout.str() or "1 error" in result.stdout.str()
+    outcomes = (
+        result.parseoutcomes()
+    )  # which ones they are is the moment's affair: the engine has lost its descriptors too
+    assert result.ret in (0, 1)
+    assert sum(outcomes.get(each, 0) for each in ("passed", "failed", "errors")) >= 2
